@@ -2,4 +2,6 @@
 
 from types import ModuleType
 
-COMMANDS: tuple[ModuleType, ...] = ()
+from blend_daemon.commands import weights
+
+COMMANDS: tuple[ModuleType, ...] = (weights,)

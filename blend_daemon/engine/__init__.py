@@ -1,0 +1,29 @@
+"""The arithmetic of a blend. Knows no socket, no file format and no GIMP.
+
+The names are imported when they are first used, so that `blend_daemon.engine.presets` can be read without loading torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from blend_daemon.engine.blending import Blend, blend, warm
+    from blend_daemon.engine.pixels import composite
+    from blend_daemon.engine.presets import Parameters
+    from blend_daemon.engine.problem import Problem
+    from blend_daemon.engine.progress import Cancelled, Directive, Progress
+
+_HOME = {
+    "Blend": "blending", "blend": "blending", "warm": "blending", "composite": "pixels", "Parameters": "presets", "Problem": "problem",
+    "Cancelled": "progress", "Directive": "progress", "Progress": "progress",
+}  # fmt: skip
+__all__ = ["Blend", "Cancelled", "Directive", "Parameters", "Problem", "Progress", "blend", "composite", "warm"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(name)
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

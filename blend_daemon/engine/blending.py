@@ -1,0 +1,234 @@
+"""One blend from problem to layer."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+from blend_daemon import __version__
+from blend_daemon.engine import device as devices
+from blend_daemon.engine import paper, stages
+from blend_daemon.engine.features import Features
+from blend_daemon.engine.harmonise import Harmony, harmonise, reach
+from blend_daemon.engine.pixels import Box, Floats, Raster, from_float
+from blend_daemon.engine.poisson import Surroundings
+from blend_daemon.engine.presets import PRESETS, Parameters, Preset
+from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.progress import Cancelled, Clock, Directive, Observer, Progress
+
+CONTEXT = 48  # px of target around the mask that the network sees; what it sees changes within 46 px of the mask
+SEAM_TAPER = 6.0  # px over which the optimiser gains its freedom from the seam inwards
+
+
+@dataclass(frozen=True)
+class Blend:
+    """The result.
+
+    Attributes
+    ----------
+    layer : (height, width, colour channels of the target + 1) raster of the target's dtype; alpha is the mask
+    box : (x, y, width, height) of the layer on the target
+    report : preset, weights, seed, device, versions, timings and losses, ready for JSON
+    """
+
+    layer: Raster
+    box: Box
+    report: dict[str, Any]
+
+
+def warm(device: str = "auto") -> str:
+    """Load the network for a device, so that the first blend need not wait. Returns the device's name."""
+    chosen = devices.choose(device)
+    features, _ = devices.features(chosen, devices.precision(chosen))
+    features(torch.zeros(1, 3, 64, 64, device=chosen), stages.STYLE_LAYERS)
+    return str(chosen)
+
+
+def blend(problem: Problem, parameters: Parameters, observe: Observer | None = None) -> Blend:
+    """Blend the source into the target.
+
+    Parameters
+    ----------
+    problem, parameters : what to blend, and how
+    observe : called between evaluations, see `blend_daemon.engine.progress`
+
+    Raises
+    ------
+    Cancelled
+        if `observe` answered CANCEL
+    BlendError
+        `device-*`, `weights-*`
+    """
+    began = time.monotonic()
+    preset = PRESETS[parameters.preset]
+    device = devices.choose(parameters.device)
+    # The published equations are there to be compared with, so they run in the precision they were published in.
+    dtype = torch.float32 if parameters.preset == "paper" else devices.precision(device)
+    features, trunk = devices.features(device, dtype)
+    loaded = time.monotonic()
+    torch.manual_seed(parameters.seed)
+    run = _Run(problem, observe)
+    method = _paper if parameters.preset == "paper" else _staged
+    colours = method(problem, parameters, preset, features, run)
+    done = time.monotonic()
+    report = {
+        **asdict(parameters),
+        "device": str(device),
+        "precision": str(dtype).removeprefix("torch."),
+        "weights": trunk,
+        "versions": {"blend-daemon": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "box": list(problem.box),
+        "seconds": {"load": round(loaded - began, 3), "blend": round(done - loaded, 3)},
+        "evaluations": run.evaluations,
+        "losses": run.history,
+    }
+    return Blend(problem.layer(colours), problem.box, report)
+
+
+class _Run:
+    """Counts evaluations, tells the observer and hears its directive."""
+
+    def __init__(self, problem: Problem, observe: Observer | None) -> None:
+        self._problem, self._observe = problem, observe
+        self.evaluations = 0
+        self.history: dict[str, dict[str, float]] = {}
+
+    def plan(self, costs: list[tuple[int, float]]) -> None:
+        """Evaluations to come, as (count, cost of each) for each scale."""
+        self._total = sum(count for count, _ in costs)
+        self._costs = [cost for count, cost in costs for _ in range(count)]
+        self._clock = Clock(sum(self._costs))
+
+    def report(self, stage: str, objective: Any, value: Tensor, colours: Callable[[], Floats]) -> bool:
+        """Tell of one evaluation; True if the run is to end here and keep its result. Raises Cancelled."""
+        self.evaluations += 1
+        seconds_left = self._clock.advance(self._costs[self.evaluations - 1])
+        if self._observe is None and self.evaluations < self._total:
+            return False
+        losses = {name: float(loss) for name, loss in objective.last.items()}
+        self.history[stage] = {**losses, "total": float(value)}
+        if self._observe is None:
+            return False
+        progress = Progress(
+            stage, self.evaluations, self._total, float(value), losses, seconds_left, self._problem.box,
+            lambda: _preview(self._problem, colours()),
+        )  # fmt: skip
+        directive = self._observe(progress)
+        if directive is Directive.CANCEL:
+            raise Cancelled
+        return directive is Directive.FINISH
+
+
+def _preview(problem: Problem, colours: Floats) -> Raster:
+    rgb = np.repeat(colours, 3, axis=2) if colours.shape[2] == 1 else colours
+    return from_float(np.concatenate([rgb, problem.mask_on(problem.box)[:, :, None]], axis=2), np.dtype(np.uint8))
+
+
+def _in_box(colours: Tensor, window: Box, box: Box) -> Floats:
+    """Cut the box out of (c, h, w) over the window, as (h, w, c)."""
+    x, y = box[0] - window[0], box[1] - window[1]
+    cut = colours[:, y : y + box[3], x : x + box[2]]
+    return np.ascontiguousarray(cut.permute(1, 2, 0).float().cpu().numpy())
+
+
+def _working_size(height: int, width: int, limit: int) -> tuple[int, int]:
+    factor = min(1.0, (limit / (height * width)) ** 0.5)
+    return max(round(height * factor), 8), max(round(width * factor), 8)
+
+
+def _staged(problem: Problem, parameters: Parameters, preset: Preset, features: Features, run: _Run) -> Floats:
+    device = features.device
+    margin = max(CONTEXT, reach(problem.pixels))
+    window = problem.window(margin)
+    around = Surroundings.of(problem, window, device)
+    start = harmonise(around, _harmony(parameters, problem.pixels), reach(problem.pixels))
+    height, width = start.shape[1:]
+    working = _working_size(height, width, preset.working_pixels)
+
+    depth = torch.from_numpy(ndimage.distance_transform_edt(around.unknown.cpu().numpy())).to(around.mask)
+    exists = (around.known | around.unknown).to(around.mask)
+    scene = stages.Scene(
+        around.target[None], start[None], around.mask[None, None], exists[None, None],
+        ((depth - 1) / SEAM_TAPER).clamp(0, 1)[None, None],
+    )  # fmt: skip
+    if working != (height, width):
+        scene = scene.shrunk(*working)
+
+    steps = zip((0.25, 0.5, 1.0), preset.evaluations, (1, 1, 2), strict=True)
+    scales = [stages.Scale(factor, count, stage) for factor, count, stage in steps]
+    run.plan([(scale.evaluations, scale.factor**2) for scale in scales])
+
+    def blended(difference: Tensor) -> Floats:
+        full = F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)[0]
+        return _in_box((start + full).clamp(0, 1) if not _is_float(problem) else start + full, window, problem.box)
+
+    def report(stage: str, objective: stages.Objective, x: Tensor, value: Tensor) -> bool:
+        return run.report(stage, objective, value, lambda: blended(objective.difference(x)))
+
+    return blended(stages.optimise(features, scene, scales, _weights(parameters), report))
+
+
+def _is_float(problem: Problem) -> bool:
+    return problem.target.dtype == np.float32
+
+
+def _harmony(parameters: Parameters, pixels: int) -> Harmony:
+    return Harmony(
+        colour=_point(parameters.colour, 0.0, 0.7, 1.0),
+        width=max(pixels**0.5 * 0.2 * 2 ** ((parameters.seam - 50) / 12.5), 2.0),
+        grain=_point(parameters.style, 0.0, 1.0, 1.0),
+    )
+
+
+def _weights(parameters: Parameters) -> dict[int, stages.Weights]:
+    amount = parameters.style / 50
+    keep = 4.0 ** ((parameters.content - 50) / 50)
+    weights = stages.Weights(
+        gradient=20 * keep,
+        content=1 * keep,
+        style=0.1 * amount**2,
+        histogram=0.1 * amount**2,
+        variation=0,
+        chroma=300,
+        tone=300,
+    )
+    return {1: weights, 2: weights}
+
+
+def _point(value: float, low: float, neutral: float, high: float) -> float:
+    """A slider's value 0..100 on the straight lines through (0, low), (50, neutral), (100, high)."""
+    return low + (neutral - low) * value / 50 if value <= 50 else neutral + (high - neutral) * (value - 50) / 50
+
+
+def _paper(problem: Problem, parameters: Parameters, preset: Preset, features: Features, run: _Run) -> Floats:
+    canvas = (0, 0, problem.target.shape[1], problem.target.shape[0])
+    around = Surroundings.of(problem, canvas, features.device)
+    source = torch.where(around.sourced, around.source, around.target)
+    height, width = source.shape[1:]
+    working = _working_size(height, width, preset.working_pixels)
+    shrink = lambda x: F.interpolate(x, working, mode="area")  # noqa: E731
+    run.plan([(count, 1.0) for count in preset.evaluations])
+
+    def blended(canvas_colours: Tensor) -> Floats:
+        full = F.interpolate(canvas_colours, (height, width), mode="bilinear", align_corners=False)
+        return _in_box(full[0].clamp(0, 1), canvas, problem.box)
+
+    def report(stage: str, objective: Any, colours: Callable[[], Tensor], value: Tensor) -> bool:
+        return run.report(stage, objective, value, lambda: blended(colours()))
+
+    generator = torch.Generator().manual_seed(parameters.seed)
+    return blended(
+        paper.optimise(
+            features, shrink(around.target[None]), shrink(source[None]), shrink(around.mask[None, None]),
+            preset.evaluations, generator, report,
+        )
+    )  # fmt: skip

@@ -1,0 +1,48 @@
+"""Which device computes, and in which precision."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import torch
+
+from blend_daemon.engine import weights
+from blend_daemon.engine.features import Features
+from blend_daemon.errors import BlendError
+
+
+def choose(name: str = "auto") -> torch.device:
+    """The device for a name: auto, cpu, cuda, cuda:N, mps or xpu. Raises BlendError `device-unknown` or `device-missing`."""
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", name):
+        raise BlendError("device-unknown", f"There is no device {name!r}.", "Use auto, cpu, cuda, cuda:N, mps or xpu.")
+    counts = {
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+        "xpu": torch.xpu.device_count() if torch.xpu.is_available() else 0,
+        "cpu": 1,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, count in counts.items() if count))
+    device = torch.device(name)
+    if (device.index or 0) >= counts[device.type]:
+        usable = ", ".join(kind for kind, count in counts.items() if count)
+        raise BlendError("device-missing", f"The device {name} is not present.", f"Present are: {usable}.")
+    return device
+
+
+def precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device multiplies it natively, float32 elsewhere, where emulated bfloat16 would be slower."""
+    if device.type == "cpu":
+        native = torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16")
+        return torch.bfloat16 if native else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float32
+    return torch.float32
+
+
+@lru_cache(maxsize=2)
+def features(device: torch.device, dtype: torch.dtype) -> tuple[Features, str]:
+    """The network on a device and the name of its trunk, loaded once a process. Raises BlendError `weights-*`."""
+    tensors, info = weights.load()
+    return Features(tensors, device, dtype), info.get("trunk", "unknown")

@@ -1,0 +1,86 @@
+"""The public parameters of a blend and the named points among them. Imports nothing heavy: command lines list the names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from blend_daemon.errors import BlendError
+
+SLIDERS = ("style", "content", "colour", "seam")
+SEED_LIMIT = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a user chooses.
+
+    Attributes
+    ----------
+    preset : a name in `PRESETS`
+    seed : 0..2147483647, for the noise that `paper` starts from
+    device : "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu"
+    style : 0..100, how much of the target's texture the object takes on
+    content : 0..100, how much of the object's own detail stays
+    colour : 0..100, the object's own colours to the surroundings' colours
+    seam : 0..100, width of the zone in which the object's light and colour go over into the target's
+    """
+
+    preset: str = "standard"
+    seed: int = 0
+    device: str = "auto"
+    style: float = 50
+    content: float = 50
+    colour: float = 50
+    seam: float = 50
+
+    @classmethod
+    def from_mapping(cls, given: Mapping[str, Any]) -> Parameters:
+        """Check values from outside; what is not given comes from the preset. Raises BlendError `parameter-invalid`."""
+        names = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in names:
+                raise BlendError("parameter-invalid", f"There is no parameter {name!r}.", f"Known are {', '.join(names)}.")
+        preset = given.get("preset", "standard")
+        if preset not in PRESETS:
+            raise BlendError("parameter-invalid", f"There is no preset {preset!r}.", f"Known are {', '.join(PRESETS)}.")
+        parameters = cls(preset=preset, **PRESETS[preset].sliders)
+        seed = given.get("seed", 0)
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= SEED_LIMIT:
+            raise BlendError("parameter-invalid", f"The seed is {seed!r}.", f"It is a whole number from 0 to {SEED_LIMIT}.")
+        device = given.get("device", "auto")
+        if not isinstance(device, str):
+            raise BlendError("parameter-invalid", f"The device is {device!r}.", "It is a name such as auto, cpu or cuda:0.")
+        values = {name: given[name] for name in SLIDERS if name in given}
+        for name, value in values.items():
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 100:
+                raise BlendError("parameter-invalid", f"The value of {name} is {value!r}.", "It is a number from 0 to 100.")
+        return replace(parameters, seed=seed, device=device, **values)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named way to run.
+
+    Attributes
+    ----------
+    about : one sentence for a user
+    evaluations : evaluations at 1/4, 1/2 and the full working scale (`paper`: in its first and second stage)
+    working_pixels : the working scale is at most so large that the window has this many pixels
+    sliders : slider values that differ from the neutral 50
+    """
+
+    about: str
+    evaluations: tuple[int, ...]
+    working_pixels: int
+    sliders: Mapping[str, float]
+
+
+STANDARD = (40, 30, 30)
+
+PRESETS: Mapping[str, Preset] = {
+    "draft": Preset("A first look within seconds", (20, 8, 3), 600_000, {}),
+    "standard": Preset("The result to keep", STANDARD, 600_000, {}),
+    "paper": Preset("The paper's two algorithms as published: slow, for comparison", (1000, 1000), 1_000_000, {}),
+}
