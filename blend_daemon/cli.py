@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0 on success, 2 after an error the user can mend, 130 after Ctrl+C."""
-    args = parser().parse_args(argv)
+    args = parser().parse_args(_glue_offset(list(sys.argv[1:] if argv is None else argv)))
     try:
         return args.run(args)
     except BlendError as error:
@@ -37,6 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("blend-daemon: interrupted, nothing was written.", file=sys.stderr)
         return 130
+
+
+def _glue_offset(argv: list[str]) -> list[str]:
+    """argparse takes `-10,20` for an option; `--offset -10,20` must mean what it says."""
+    if "--offset" in argv[:-1]:
+        at = argv.index("--offset")
+        argv[at : at + 2] = [f"--offset={argv[at + 1]}"]
+    return argv
 
 
 if __name__ == "__main__":

@@ -2,6 +2,6 @@
 
 from types import ModuleType
 
-from blend_daemon.commands import weights
+from blend_daemon.commands import blend, weights
 
-COMMANDS: tuple[ModuleType, ...] = (weights,)
+COMMANDS: tuple[ModuleType, ...] = (blend, weights)

@@ -23,7 +23,7 @@ def to_float(raster: Raster) -> Floats:
     """Values of a raster as float32, integers scaled to 0..1."""
     if raster.dtype == np.float32:
         return raster
-    return raster.astype(np.float32) / np.iinfo(raster.dtype).max
+    return raster.astype(np.float32) / np.float32(np.iinfo(raster.dtype).max)
 
 
 def from_float(values: Floats, dtype: np.dtype) -> Raster:
@@ -71,7 +71,7 @@ def composite(target: Raster, layer: Raster, box: Box) -> Raster:
     mixed = (to_float(over_colour) * m + to_float(colour) * (t * (1 - m))) / np.maximum(total, 1e-12)
     inside = over_alpha > 0
     opaque = over_alpha == (1 if layer.dtype == np.float32 else np.iinfo(layer.dtype).max)
-    colour[inside] = from_float(mixed[inside], target.dtype)
+    colour[inside] = from_float(mixed[inside].astype(np.float32), target.dtype)
     colour[opaque] = over_colour[opaque]
     if alpha is not None:
         alpha[inside] = from_float(total[inside][:, 0], target.dtype)

@@ -45,7 +45,7 @@ class Parameters:
         preset = given.get("preset", "standard")
         if preset not in PRESETS:
             raise BlendError("parameter-invalid", f"There is no preset {preset!r}.", f"Known are {', '.join(PRESETS)}.")
-        parameters = cls(preset=preset, **PRESETS[preset].sliders)
+        parameters = replace(cls(preset=preset), **dict[str, Any](PRESETS[preset].sliders))
         seed = given.get("seed", 0)
         if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= SEED_LIMIT:
             raise BlendError("parameter-invalid", f"The seed is {seed!r}.", f"It is a whole number from 0 to {SEED_LIMIT}.")

@@ -1,0 +1,214 @@
+"""`blend-daemon blend`: image files in, blended image files out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from blend_daemon.engine.presets import PRESETS, SLIDERS
+from blend_daemon.errors import BlendError
+
+if TYPE_CHECKING:
+    from blend_daemon.engine.pixels import Box, Raster
+
+Show = Callable[[str, int, int, float, float | None], None]
+
+
+class Outcome(NamedTuple):
+    """What either way of computing gives back."""
+
+    layer: Raster
+    box: Box
+    report: dict[str, Any]
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "blend",
+        help="blend an object from one image file into another",
+        description="Blend the masked part of a source picture into a target picture. Outside the mask the output is the target, "
+        "bit for bit.",
+    )
+    parser.add_argument("--source", type=Path, required=True, metavar="S", help="picture with the object; its alpha counts")
+    parser.add_argument(
+        "--mask", type=Path, metavar="M", help="grey picture of the source's size, white on the object (default: S's alpha)"
+    )
+    parser.add_argument("--target", type=Path, required=True, metavar="T", help="picture to blend into")
+    parser.add_argument(
+        "--offset", default="0,0", metavar="X,Y", help="where the source's top-left corner lies on the target (default: 0,0)"
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="OUT", help="blended picture: size, depth and profile are the target's"
+    )
+    parser.add_argument("--layer", type=Path, metavar="LAYER", help="also write the blended pixels alone, on a transparent canvas")
+    presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
+    parser.add_argument("--preset", choices=PRESETS, default="standard", help=f"{presets} (default: standard)")
+    for name in SLIDERS:
+        parser.add_argument(f"--{name}", type=float, metavar="0..100", help=f"{SLIDER_HELP[name]} (default: the preset's, mostly 50)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps or xpu (default: auto)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="for presets that start from noise (default: 0)")
+    parser.add_argument("--metadata", type=Path, metavar="OUT.json", help="also write preset, weights, device, timings and losses")
+    parser.add_argument("--daemon", action="store_true", help="let the background daemon compute; it is started if none runs")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.set_defaults(run=run)
+
+
+SLIDER_HELP = {
+    "style": "how much of the target's texture the object takes on",
+    "content": "how much of the object's own detail stays",
+    "colour": "from the object's own colours to the target's",
+    "seam": "how wide the transition is",
+}
+
+
+def run(args: argparse.Namespace) -> int:
+    from blend_daemon import images
+    from blend_daemon.engine import Parameters, Problem, composite
+
+    offset = _offset(args.offset)
+    given = {name: getattr(args, name) for name in ("preset", "seed", "device", *SLIDERS) if getattr(args, name) is not None}
+    parameters = Parameters.from_mapping(given)
+    _keep_inputs(args)
+    target = images.read(args.target, "target")
+    source = images.read(args.source, "source")
+    mask = images.grey_mask(images.read(args.mask, "mask")) if args.mask else None
+    height, width, channels = target.raster.shape
+    colours = 1 if channels < 3 else 3
+    images.check_writable(args.output, target.raster.dtype, channels)
+    if args.layer:
+        images.check_writable(args.layer, target.raster.dtype, colours + 1)
+    if args.metadata:
+        _check_folder(args.metadata)
+    if args.output.suffix.lower() in images.LOSSY and not args.quiet:
+        print(f"blend-daemon: {args.output} is lossy; write a PNG or TIFF to keep the target bit for bit.", file=sys.stderr)
+    problem = Problem.from_arrays(images.in_colours_of(source, target), target.raster, mask, offset)
+
+    with _Bar(args.quiet) as bar:
+        outcome = (_through_daemon if args.daemon else _here)(problem, parameters, mask, bar)
+    images.write(args.output, composite(target.raster, outcome.layer, outcome.box), target)
+    if args.layer:
+        import numpy as np
+
+        canvas = np.zeros((height, width, colours + 1), target.raster.dtype)
+        x, y, w, h = outcome.box
+        canvas[y : y + h, x : x + w] = outcome.layer
+        images.write(args.layer, canvas, target)
+    if args.metadata:
+        names = {name: str(getattr(args, name)) for name in ("source", "mask", "target", "output") if getattr(args, name)}
+        text = json.dumps({**names, "offset": list(offset), **outcome.report}, indent=2) + "\n"
+        part = args.metadata.with_name(f".{args.metadata.name}.part")
+        try:
+            part.write_text(text)
+            part.replace(args.metadata)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise BlendError("output-unwritable", f"{args.metadata} could not be written: {error.strerror}.") from error
+    return 0
+
+
+def _offset(text: str) -> tuple[int, int]:
+    try:
+        x, y = (int(part) for part in text.split(","))
+    except ValueError:
+        raise BlendError(
+            "offset-invalid", f"The offset {text!r} is not two whole numbers.", "Write it as X,Y, for example 120,-8."
+        ) from None
+    return x, y
+
+
+def _keep_inputs(args: argparse.Namespace) -> None:
+    inputs = [path.resolve() for path in (args.source, args.mask, args.target) if path]
+    outputs = [path for path in (args.output, args.layer, args.metadata) if path]
+    for path in outputs:
+        if path.resolve() in inputs:
+            raise BlendError("output-is-input", f"{path} is one of the inputs and would be overwritten.", "Choose another name.")
+    if len({path.resolve() for path in outputs}) < len(outputs):
+        raise BlendError("output-twice", "Two outputs have the same name.", "Give each a name of its own.")
+
+
+def _check_folder(path: Path) -> None:
+    import os
+
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise BlendError("output-unwritable", f"{path} cannot be written.", "Name a file in a folder that exists and is yours.")
+
+
+def _here(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar) -> Outcome:
+    from blend_daemon.engine import blend
+
+    def observe(progress: Any) -> None:
+        bar.show(progress.stage, progress.evaluation, progress.evaluations, progress.loss, progress.seconds_left)
+
+    result = blend(problem, parameters, observe)
+    return Outcome(result.layer, result.box, result.report)
+
+
+def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar) -> Outcome:
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from blend_daemon.protocol.client import Client, Raster, wait_for_daemon
+
+    def raster(array: Any) -> Raster:
+        array = np.ascontiguousarray(array)
+        return Raster(array.dtype.name, array.shape, array.data.cast("B"))
+
+    wait_for_daemon([sys.executable, "-m", "blend_daemon.cli"], bar.say)
+    with Client() as client:
+        job = client.submit(
+            source=raster(problem.source), target=raster(problem.target), mask=None if mask is None else raster(mask),
+            offset=problem.offset, parameters=asdict(parameters),
+        )  # fmt: skip
+        try:
+            for event in client.follow(job):
+                if event.type == "progress":
+                    h = event.header
+                    bar.show(h["stage"], h["evaluation"], h["evaluations"], h["loss"], h["seconds_left"])
+                elif event.type == "accepted" and event.header["position"]:
+                    bar.say(f"Waiting: {event.header['position']} before this one.")
+                elif event.type == "result":
+                    layer = event.rasters["layer"]
+                    array = np.frombuffer(layer.data, layer.dtype).reshape(layer.shape)
+                    return Outcome(array, tuple(event.header["box"]), event.header["report"])
+        except KeyboardInterrupt:
+            client.cancel(job)
+            raise
+    raise BlendError("daemon-gone", "The blend daemon ended the job without a result.", "Run `blend-daemon status`.")
+
+
+class _Bar:
+    """A progress bar on a terminal's stderr, and nothing anywhere else."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._shown = sys.stderr.isatty() and not quiet
+
+    def __enter__(self) -> _Bar:
+        if self._shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self._progress = Progress(
+                TextColumn("{task.fields[stage]}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                TextColumn("{task.fields[detail]}"), console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self._task = self._progress.add_task("", total=1, stage="preparing", detail="")
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._progress.stop()
+
+    def show(self, stage: str, evaluation: int, evaluations: int, loss: float, seconds_left: float | None) -> None:
+        if self._shown:
+            left = "" if seconds_left is None else f", {seconds_left:.0f} s left"
+            self._progress.update(self._task, completed=evaluation, total=evaluations, stage=stage, detail=f"loss {loss:.4g}{left}")
+
+    def say(self, line: str) -> None:
+        if self._shown:
+            self._progress.console.print(line)
