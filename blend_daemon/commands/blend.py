@@ -152,14 +152,19 @@ def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Ba
 
     import numpy as np
 
-    from blend_daemon.protocol.client import Client, Raster, wait_for_daemon
+    from blend_daemon.protocol.client import Client, Raster
 
     def raster(array: Any) -> Raster:
         array = np.ascontiguousarray(array)
         return Raster(array.dtype.name, array.shape, array.data.cast("B"))
 
-    wait_for_daemon([sys.executable, "-m", "blend_daemon.cli"], bar.say)
     with Client() as client:
+        said = False
+        for state in client.reach([sys.executable, "-m", "blend_daemon.cli"]):
+            if state == "starting" and not said:
+                bar.say("Starting the blend daemon ...")
+                said = True
+            client.wait(0.05)
         job = client.submit(
             source=raster(problem.source), target=raster(problem.target), mask=None if mask is None else raster(mask),
             offset=problem.offset, parameters=asdict(parameters),

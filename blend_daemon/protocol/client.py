@@ -1,0 +1,195 @@
+"""The client's end of the protocol, for a command line that may block and for a GTK main loop that may not."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from blend_daemon.errors import BlendError
+from blend_daemon.protocol import framing, messages, runtime
+from blend_daemon.protocol.framing import Message, Raster
+
+__all__ = ["Client", "Message", "Raster"]
+
+PATIENCE = 1.0  # s that a running daemon is given to say welcome before another is started
+SILENCE = 20.0  # s without any word after which a daemon that computes elsewhere is taken for dead
+PING = 2.0  # s of silence after which the daemon is asked for a sign of life
+
+
+class Client:
+    """One connection to the daemon. Not for use by several threads.
+
+    Parameters
+    ----------
+    address : ZeroMQ address; None: the daemon of this user
+    """
+
+    def __init__(self, address: str | None = None) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.linger = 0
+        self._socket.sndhwm = self._socket.rcvhwm = 0
+        self._socket.reconnect_ivl = 50
+        self._socket.reconnect_ivl_max = 500
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.welcome: Mapping[str, Any] | None = None
+        self._heard = self._asked = time.monotonic()
+        self._socket.connect(address or runtime.address())
+        self._send(Message("hello"))
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection; a job that still runs is given up by the daemon."""
+        self._socket.disable_monitor()
+        self._socket.close(0)
+        self._context.destroy(0)
+
+    @property
+    def fd(self) -> int:
+        """Descriptor for a main loop; it is edge-triggered, so call `pump` on every event, after every send, and every 200 ms."""
+        return int(self._socket.get(zmq.FD))
+
+    def reach(self, command: Sequence[str]) -> Iterator[str]:
+        """Reach the daemon, starting `command serve` if none answers.
+
+        Yields "connecting" or "starting" until the daemon has said welcome; between two steps call `wait`, or return to the
+        main loop for about 50 ms.
+
+        Raises
+        ------
+        BlendError
+            `daemon-not-started`, `protocol-mismatch`
+        """
+        starting: runtime.Starting | None = None
+        began = time.monotonic()
+        while self.welcome is None:
+            self.pump()
+            if self.welcome is not None:
+                return
+            late = time.monotonic() - began > PATIENCE
+            if starting is None and (late or not runtime.socket_path().exists()):
+                starting = runtime.Starting(runtime.start_daemon(command))
+            if starting is not None:
+                starting.check()
+            yield "connecting" if starting is None else "starting"
+
+    def submit(
+        self,
+        source: Raster,
+        target: Raster,
+        mask: Raster | None,
+        offset: tuple[int, int],
+        parameters: Mapping[str, Any],
+        previews: bool = False,
+        job: str | None = None,
+    ) -> str:
+        """Send a job and return its id. Sending the same id again asks for the same job, not for another.
+
+        Parameters
+        ----------
+        source, target, mask, offset : see `blend_daemon.engine.Problem.from_arrays`
+        parameters : see `blend_daemon.engine.Parameters.from_mapping`
+        previews : whether to send the blend as it grows
+        """
+        job = job or uuid.uuid4().hex
+        rasters = {"source": source, "target": target} | ({} if mask is None else {"mask": mask})
+        header = {"job": job, "offset": list(offset), "parameters": dict(parameters), "previews": previews}
+        self._send(Message("submit", header, rasters))
+        return job
+
+    def cancel(self, job: str) -> None:
+        """Stop the job and forget it."""
+        self._send(Message("cancel", {"job": job}))
+
+    def finish(self, job: str) -> None:
+        """Stop the job and have the best so far as its result."""
+        self._send(Message("finish", {"job": job}))
+
+    def shutdown(self) -> None:
+        """Ask the daemon to end."""
+        self._send(Message("shutdown"))
+
+    def status(self, timeout: float = 2.0) -> Mapping[str, Any] | None:
+        """The daemon's account of itself, None if none answers within `timeout` s."""
+        self._send(Message("status"))
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            self.wait(left)
+            for message in self.pump():
+                if message.type == "status":
+                    return message.header["status"]
+        return None
+
+    def wait(self, timeout: float) -> None:
+        """Sleep until something arrives, for at most `timeout` s."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        poller.poll(max(int(timeout * 1000), 1))
+
+    def pump(self) -> list[Message]:
+        """Everything that has arrived, without waiting.
+
+        Raises
+        ------
+        BlendError
+            `daemon-gone` if the daemon has died, `protocol-mismatch`, `message-invalid`
+        """
+        arrived = []
+        while self._socket.poll(0, zmq.POLLIN):
+            frames = [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
+            message = messages.check(framing.decode(frames), messages.FROM_DAEMON)
+            self._heard = time.monotonic()
+            if message.type == "welcome":
+                self.welcome = message.header
+            else:
+                arrived.append(message)
+        if self.welcome is not None and not arrived:
+            self._watch()
+        return arrived
+
+    def follow(self, job: str) -> Iterator[Message]:
+        """The messages of one job until its last, waiting for each. Raises BlendError for `failed`."""
+        while True:
+            self.wait(0.5)
+            for message in self.pump():
+                if message.header.get("job", job) != job:
+                    continue
+                if message.type == "failed":
+                    raise failure(message)
+                yield message
+                if message.type in messages.LAST:
+                    return
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        gone = now - self._heard > SILENCE
+        while self._monitor.poll(0, zmq.POLLIN):
+            gone |= recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
+        if gone:
+            raise BlendError(
+                "daemon-gone",
+                "The blend daemon has ended or does not answer any more.",
+                f"Its log is {runtime.log_path()}. {runtime.DOCTOR}",
+            )
+        if now - max(self._heard, self._asked) > PING:
+            self._asked = now
+            self._send(Message("hello"))
+
+    def _send(self, message: Message) -> None:
+        self._socket.send_multipart(framing.encode(message), copy=False)
+
+
+def failure(message: Message) -> BlendError:
+    """The error that a `failed` message tells of."""
+    return BlendError(message.header["code"], message.header["message"], message.header["hint"])

@@ -1,0 +1,101 @@
+"""The queue: which job runs next, and in which state each is. No sockets, no time, no pixels."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from blend_daemon.errors import BlendError
+
+PER_CLIENT = 8
+IN_ALL = 64
+REMEMBERED = 4  # ended jobs whose last message is kept, so that a repeated submit is answered and not computed again
+
+
+class State(Enum):
+    """A job's life; it ends in exactly one of the last three."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = (State.DONE, State.FAILED, State.CANCELLED)
+
+
+@dataclass
+class Job:
+    """A job: its id, its owner's identity, the work to hand to the worker, and once it has ended its last message."""
+
+    id: str
+    client: bytes
+    work: Any
+    state: State = State.QUEUED
+    last: Any = None
+
+
+class Queue:
+    """Jobs of several clients, served one job a client in turn."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[bytes, deque[Job]] = OrderedDict()
+        self._ended: deque[Job] = deque(maxlen=REMEMBERED)
+        self.running: Job | None = None
+
+    def find(self, client: bytes, id: str) -> Job | None:
+        """The client's own job of that id; another client's is as good as none."""
+        running = [self.running] if self.running else []
+        candidates = [*running, *self._waiting.get(client, ()), *self._ended]
+        return next((job for job in candidates if job.client == client and job.id == id), None)
+
+    def add(self, job: Job) -> None:
+        """Queue a job. Raises BlendError `queue-full`."""
+        own = len(self._waiting.get(job.client, ()))
+        if own >= PER_CLIENT or len(self) >= IN_ALL:
+            raise BlendError("queue-full", "Too many blends are waiting already.", "Wait for one to end, or cancel one.")
+        self._waiting.setdefault(job.client, deque()).append(job)
+
+    def next(self) -> Job | None:
+        """Take the next job to run, if none runs: the oldest of the client whose turn it is."""
+        if self.running or not self._waiting:
+            return None
+        client, jobs = next(iter(self._waiting.items()))
+        self.running = jobs.popleft()
+        self.running.state = State.RUNNING
+        # The client goes to the end of the line, so that a second one need not wait for all of the first one's jobs.
+        del self._waiting[client]
+        if jobs:
+            self._waiting[client] = jobs
+        return self.running
+
+    def end(self, job: Job, state: State, last: Any) -> None:
+        """Record how a job ended and its last message; its work is forgotten."""
+        if job is self.running:
+            self.running = None
+        elif job.client in self._waiting:
+            jobs = self._waiting[job.client]
+            if job in jobs:
+                jobs.remove(job)
+            if not jobs:
+                del self._waiting[job.client]
+        job.state, job.last, job.work = state, last, None
+        self._ended.append(job)
+
+    def waiting(self) -> list[Job]:
+        """The waiting jobs in the order in which they will run."""
+        lines = [list(jobs) for jobs in self._waiting.values()]
+        rounds = max((len(line) for line in lines), default=0)
+        return [line[k] for k in range(rounds) for line in lines if k < len(line)]
+
+    def position(self, job: Job) -> int:
+        """How many jobs come before this one, the running one included; 0 if it runs."""
+        if job is self.running:
+            return 0
+        return self.waiting().index(job) + (self.running is not None)
+
+    def __len__(self) -> int:
+        return sum(len(jobs) for jobs in self._waiting.values())

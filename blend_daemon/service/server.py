@@ -1,0 +1,256 @@
+"""The broker: takes jobs from clients, hands them to the worker one by one, and passes its words back. It computes nothing,
+so it answers at once whatever the worker does."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import zmq
+import zmq.asyncio
+
+from blend_daemon import __version__
+from blend_daemon.errors import BlendError
+from blend_daemon.protocol import framing, messages, runtime
+from blend_daemon.protocol.framing import Message
+from blend_daemon.protocol.limits import MAX_PIXELS
+from blend_daemon.service.jobs import ENDED, Job, Queue, State
+
+log = logging.getLogger("blend_daemon")
+
+LARGEST_FRAME = MAX_PIXELS * 4 * 4  # float32, four channels
+STATE_OF = {"result": State.DONE, "failed": State.FAILED, "cancelled": State.CANCELLED}
+
+
+class AlreadyRunning(BlendError):
+    """Another daemon holds the lock."""
+
+
+def lock(folder: Path) -> IO[str]:
+    """Take the one lock of a runtime folder; it is free again when its holder ends, however it ends.
+
+    Raises
+    ------
+    AlreadyRunning
+        if another daemon has it
+    """
+    file = (folder / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise AlreadyRunning("daemon-running", "A blend daemon is running already.", "`blend-daemon status` tells of it.") from None
+    return file
+
+
+class Server:
+    """One daemon.
+
+    Parameters
+    ----------
+    device : for the worker: auto, cpu, cuda, cuda:N, mps or xpu
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._device_found = "loading"
+        self._queue = Queue()
+        self._began = time.monotonic()
+        self._ended = 0
+        self._starts = 0
+        self._ready = False
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Serve until SIGTERM, SIGINT or a client's `shutdown`."""
+        self._context = zmq.asyncio.Context()
+        self._clients = self._context.socket(zmq.ROUTER)
+        # A client that has gone must be noticed: its job would compute for nobody.
+        self._clients.router_mandatory = True
+        self._clients.maxmsgsize = LARGEST_FRAME
+        self._clients.linger = 1000
+        runtime.socket_path().unlink(missing_ok=True)  # left by a daemon that was killed; the lock is ours
+        self._clients.bind(runtime.address())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        log.info("serving %s, version %s, pid %d", runtime.address(), __version__, os.getpid())
+        tasks = [asyncio.create_task(self._hear_clients()), asyncio.create_task(self._keep_worker())]
+        stop = asyncio.create_task(self._stopping.wait())
+        done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+        await self._give_up("The daemon was stopped.")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._context.destroy(1000)
+        runtime.socket_path().unlink(missing_ok=True)
+        log.info("stopped")
+        for task in done - {stop}:
+            task.result()
+
+    async def _give_up(self, why: str) -> None:
+        for job in [*([self._queue.running] if self._queue.running else []), *self._queue.waiting()]:
+            await self._end(job, Message("failed", {"job": job.id, "code": "daemon-stopped", "message": why, "hint": "Try again."}))
+
+    # clients
+
+    async def _hear_clients(self) -> None:
+        while True:
+            identity, *frames = await self._clients.recv_multipart(copy=False)
+            client = identity.bytes
+            try:
+                message = messages.check(framing.decode([frame.buffer for frame in frames]), messages.FROM_CLIENT)
+                await self._answer(client, message)
+            except BlendError as error:
+                log.warning("refused a message: %s", error)
+                await self._tell(client, Message("failed", {"code": error.code, "message": str(error), "hint": error.hint}))
+
+    async def _answer(self, client: bytes, message: Message) -> None:
+        match message.type:
+            case "hello":
+                header = {"version": __version__, "pid": os.getpid(), "log": str(runtime.log_path())}
+                await self._tell(client, Message("welcome", header))
+            case "status":
+                await self._tell(client, Message("status", {"status": self._status()}))
+            case "shutdown":
+                log.info("asked to stop")
+                self._stopping.set()
+            case "submit":
+                await self._submit(client, message)
+            case "cancel" | "finish":
+                await self._steer(client, message)
+
+    async def _submit(self, client: bytes, message: Message) -> None:
+        id = message.header["job"]
+        job = self._queue.find(client, id)
+        if job is None:
+            job = Job(id, client, message)
+            try:
+                self._queue.add(job)
+            except BlendError as error:
+                failed = {"job": id, "code": error.code, "message": str(error), "hint": error.hint}
+                await self._tell(client, Message("failed", failed))
+                return
+            log.info("job %s queued: %s", id[:8], {name: raster.shape for name, raster in message.rasters.items()})
+        if job.state in ENDED:
+            await self._tell(client, job.last)
+            return
+        await self._tell(client, Message("accepted", {"job": id, "position": self._queue.position(job)}))
+        await self._dispatch()
+
+    async def _steer(self, client: bytes, message: Message) -> None:
+        job = self._queue.find(client, message.header["job"])
+        if job is None or job.state in ENDED:
+            return  # it crossed with the job's last message
+        if job.state is State.RUNNING:
+            await self._worker.send_multipart(framing.encode(message))
+        else:
+            await self._end(job, Message("cancelled", {"job": job.id}))
+
+    async def _tell(self, client: bytes, message: Message) -> bool:
+        try:
+            await self._clients.send_multipart([client, *framing.encode(message)], copy=False)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            return False
+        return True
+
+    def _status(self) -> dict[str, Any]:
+        running = self._queue.running
+        return {
+            "version": __version__,
+            "protocol": framing.VERSION,
+            "pid": os.getpid(),
+            "worker": self._process.pid if self._process and self._process.returncode is None else None,
+            "uptime": round(time.monotonic() - self._began, 1),
+            "device": self._device_found,
+            "running": running.id if running else None,
+            "waiting": len(self._queue),
+            "ended": self._ended,
+            "worker_starts": self._starts,
+            "log": str(runtime.log_path()),
+        }
+
+    # worker
+
+    async def _keep_worker(self) -> None:
+        while True:
+            process = await self._start_worker()
+            died = asyncio.create_task(process.wait())
+            hearing = asyncio.create_task(self._hear_worker())
+            try:
+                await asyncio.wait([died, hearing], return_when=asyncio.FIRST_COMPLETED)
+                if hearing.done():
+                    hearing.result()
+            finally:
+                hearing.cancel()
+                died.cancel()
+                if process.returncode is None:
+                    process.kill()
+                code = await process.wait()
+                self._ready = False
+                self._worker.close(0)
+                self._worker_socket.unlink(missing_ok=True)
+            log.error("the worker ended with code %s", code)
+            if self._queue.running:
+                how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
+                hint = f"Try again, with a smaller selection or the preset draft. The log is {runtime.log_path()}."
+                failed = {"code": "worker-died", "message": f"The process that computes was ended by {how}.", "hint": hint}
+                await self._end(self._queue.running, Message("failed", {"job": self._queue.running.id, **failed}))
+            await asyncio.sleep(1.0)  # a worker that dies at once must not make the machine busy
+
+    async def _start_worker(self) -> asyncio.subprocess.Process:
+        self._starts += 1
+        self._worker = self._context.socket(zmq.PAIR)
+        self._worker.linger = 0
+        self._worker_socket = runtime.runtime_dir() / f"worker-{self._starts}"
+        self._worker_socket.unlink(missing_ok=True)
+        self._worker.bind(f"ipc://{self._worker_socket}")
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "blend_daemon.service.worker", f"ipc://{self._worker_socket}", self._device, stdin=asyncio.subprocess.PIPE
+        )
+        return self._process
+
+    async def _hear_worker(self) -> None:
+        while True:
+            frames = await self._worker.recv_multipart(copy=False)
+            message = framing.decode([frame.buffer for frame in frames])
+            if message.type == "welcome":
+                self._ready, self._device_found = True, message.header["device"]
+                log.info("worker %d ready on %s", message.header["pid"], self._device_found)
+                await self._dispatch()
+                continue
+            job = self._queue.running
+            if job is None or message.header.get("job") != job.id:
+                continue
+            if message.type in messages.LAST:
+                await self._end(job, message)
+            elif not await self._tell(job.client, message):
+                log.info("job %s: its client has gone", job.id[:8])
+                await self._worker.send_multipart(framing.encode(Message("cancel", {"job": job.id})))
+
+    async def _dispatch(self) -> None:
+        if not self._ready:
+            return
+        job = self._queue.next()
+        if job:
+            log.info("job %s started", job.id[:8])
+            await self._worker.send_multipart(framing.encode(job.work), copy=False)
+            for waiting in self._queue.waiting():
+                await self._tell(waiting.client, Message("accepted", {"job": waiting.id, "position": self._queue.position(waiting)}))
+
+    async def _end(self, job: Job, last: Message) -> None:
+        self._queue.end(job, STATE_OF[last.type], last)
+        self._ended += 1
+        log.info("job %s: %s %s", job.id[:8], last.type, last.header.get("message", ""))
+        await self._tell(job.client, last)
+        await self._dispatch()
