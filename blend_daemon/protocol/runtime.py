@@ -15,10 +15,10 @@ NAME = "deep-image-blending"
 DOCTOR = "Run `blend-daemon doctor` to see what is wrong."
 
 
-def _user_dir(override: str, base: str, fallback: str) -> Path:
+def _user_dir(override: str, base: str, fallback: str, *folders: str) -> Path:
     if given := os.environ.get(override):
         return Path(given)
-    return Path(os.environ.get(base) or Path.home() / fallback) / NAME
+    return Path(os.environ.get(base) or Path.home() / fallback).joinpath(NAME, *folders)
 
 
 def runtime_dir() -> Path:
@@ -37,7 +37,7 @@ def state_dir() -> Path:
 
 def weights_dir() -> Path:
     """Folder of the network's weights."""
-    return _user_dir("BLEND_DAEMON_WEIGHTS_DIR", "XDG_DATA_HOME", ".local/share") / "weights"
+    return _user_dir("BLEND_DAEMON_WEIGHTS_DIR", "XDG_DATA_HOME", ".local/share", "weights")
 
 
 def log_path() -> Path:

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import IO, Any
 
 import zmq
@@ -50,6 +49,11 @@ def lock(folder: Path) -> IO[str]:
     return file
 
 
+def _remove_sockets() -> None:
+    for path in [runtime.socket_path(), *runtime.runtime_dir().glob("worker-*")]:
+        path.unlink(missing_ok=True)
+
+
 class Server:
     """One daemon.
 
@@ -77,13 +81,13 @@ class Server:
         self._clients.router_mandatory = True
         self._clients.maxmsgsize = LARGEST_FRAME
         self._clients.linger = 1000
-        runtime.socket_path().unlink(missing_ok=True)  # left by a daemon that was killed; the lock is ours
+        _remove_sockets()  # left by a daemon that was killed; the lock is ours
         self._clients.bind(runtime.address())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         log.info("serving %s, version %s, pid %d", runtime.address(), __version__, os.getpid())
-        tasks = [asyncio.create_task(self._hear_clients()), asyncio.create_task(self._keep_worker())]
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self._hear_clients()), asyncio.create_task(self._keep_worker())]
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         await self._give_up("The daemon was stopped.")
@@ -91,7 +95,7 @@ class Server:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._context.destroy(1000)
-        runtime.socket_path().unlink(missing_ok=True)
+        _remove_sockets()
         log.info("stopped")
         for task in done - {stop}:
             task.result()
@@ -199,7 +203,6 @@ class Server:
                 code = await process.wait()
                 self._ready = False
                 self._worker.close(0)
-                self._worker_socket.unlink(missing_ok=True)
             log.error("the worker ended with code %s", code)
             if self._queue.running:
                 how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
@@ -212,11 +215,10 @@ class Server:
         self._starts += 1
         self._worker = self._context.socket(zmq.PAIR)
         self._worker.linger = 0
-        self._worker_socket = runtime.runtime_dir() / f"worker-{self._starts}"
-        self._worker_socket.unlink(missing_ok=True)
-        self._worker.bind(f"ipc://{self._worker_socket}")
+        address = f"ipc://{runtime.runtime_dir() / f'worker-{self._starts}'}"
+        self._worker.bind(address)
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "blend_daemon.service.worker", f"ipc://{self._worker_socket}", self._device, stdin=asyncio.subprocess.PIPE
+            sys.executable, "-m", "blend_daemon.service.worker", address, self._device, stdin=asyncio.subprocess.PIPE
         )
         return self._process
 

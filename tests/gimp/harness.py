@@ -1,0 +1,83 @@
+"""Runs a real GIMP 3: the machine's own, or the one of a root (see root.py) inside a bubblewrap sandbox."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import root
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class Gimp:
+    """One GIMP version with a fresh profile that holds just our plug-in.
+
+    Parameters
+    ----------
+    version : "3.0" or "3.2"
+    work : a folder below /tmp with a short name, shared with GIMP; sockets lie in it
+    """
+
+    def __init__(self, version: str, work: Path) -> None:
+        self._work = work
+        own = shutil.which("gimp-console")
+        found = re.search(r"version (\d+\.\d+)", _output([own, "--version"])) if own else None
+        self._root = None if found and found[1] == version else root.ensure(version)
+        self.profile = work / "profile"
+        self.plug_ins = self.profile / "plug-ins"
+        self.plug_ins.mkdir(parents=True)
+        (self.profile / "gimprc").write_text("(show-welcome-dialog no)\n(check-updates no)\n")
+        (work / "home").mkdir()
+        self.environment = {
+            "HOME": str(work / "home"),
+            "PATH": "/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "GIMP3_DIRECTORY": str(self.profile),
+            "BLEND_DAEMON_RUNTIME_DIR": str(work / "run"),
+            "BLEND_DAEMON_STATE_DIR": str(work / "state"),
+        }
+
+    def python_version(self) -> str:
+        """Version of the Python that GIMP runs plug-ins with."""
+        code = "import sys; print('%d.%d' % sys.version_info[:2])"
+        return _output([*self._sandbox(self.environment), "/usr/bin/python3", "-c", code]).strip()
+
+    def install(self, daemon_command: list[str]) -> None:
+        """Assemble the plug-in as the installer does."""
+        tool = [sys.executable, str(PROJECT / "tools/assemble_plugin.py"), str(self.plug_ins)]
+        tool += ["--python-version", self.python_version(), "--daemon-command", *daemon_command]
+        subprocess.run(tool, check=True, stdout=subprocess.DEVNULL)
+
+    def run(self, script: Path, screen: bool = False, **environment: str) -> subprocess.CompletedProcess:
+        """Run a Python script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console."""
+        gimp = ["gimp" if screen else "gimp-console", "-idf" if not screen else "-df", "--quit"]
+        gimp += ["--batch-interpreter=python-fu-eval", "-b", f"exec(open({str(script)!r}).read())"]
+        if screen:
+            gimp = ["xvfb-run", "-a", "-s", "-screen 0 1280x1000x24", *gimp]
+        command = [*self._sandbox({**self.environment, **environment}), *gimp]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **self.environment, **environment})
+
+    def _sandbox(self, environment: dict[str, str]) -> list[str]:
+        if self._root is None:
+            return ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
+        command = ["bwrap", "--die-with-parent", "--unshare-pid", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", "/run"]
+        for folder in ("usr", "etc", "var"):
+            command += ["--ro-bind", str(self._root / folder), f"/{folder}"]
+        for folder in ("bin", "lib", "lib64", "sbin"):
+            command += ["--symlink", f"usr/{folder}", f"/{folder}"]
+        # The daemon that the plug-in starts is the project's own, from the environment that runs these tests.
+        for path in {Path(sys.prefix), Path(sys.base_prefix), PROJECT, Path(environment.get("BLEND_DAEMON_WEIGHTS_DIR", PROJECT))}:
+            command += ["--ro-bind", str(path), str(path)]
+        command += ["--bind", str(self._work), str(self._work), "--clearenv"]
+        for name, value in environment.items():
+            command += ["--setenv", name, value]
+        return command
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
