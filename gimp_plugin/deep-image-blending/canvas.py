@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol.framing import Raster
 from geometry import Rect, grown, intersection
 from gi.repository import Gegl, Gimp, GLib
+
+from blend_daemon.errors import BlendError
+from blend_daemon.protocol.framing import Raster
 
 CONTEXT = 2  # px of the source around the selection: gradients on its edge need the neighbours
 ITEM_SIZE = {"uint8": 1, "uint16": 2, "float32": 4}

@@ -6,9 +6,10 @@ import gi
 
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
-from blend_daemon.errors import BlendError
 from gi.repository import Gimp, GimpUi, GLib, GObject, Gtk
 from session import Session
+
+from blend_daemon.errors import BlendError
 
 TICK = 40  # ms between looks at the socket
 
@@ -118,7 +119,7 @@ class BlendDialog:
         self._dialog.set_response_sensitive(Gtk.ResponseType.OK, on)
         for child in self._dialog.get_content_area().get_children():
             if child not in (self._text, self._bar) and not isinstance(child, Gtk.ButtonBox):
-                child.set_sensitive(on or isinstance(child, Gtk.Box) and self._holds_buttons(child))
+                child.set_sensitive(on or (isinstance(child, Gtk.Box) and self._holds_buttons(child)))
 
     def _holds_buttons(self, box) -> bool:
         return self._dialog.get_widget_for_response(Gtk.ResponseType.CANCEL).is_ancestor(box)

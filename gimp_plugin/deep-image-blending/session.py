@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import canvas
+from gi.repository import Gimp, GLib
+
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import messages
 from blend_daemon.protocol.client import Client, Message, failure
-from gi.repository import Gimp, GLib
 
 __all__ = ["BlendError", "Session", "run"]
 
