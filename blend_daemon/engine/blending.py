@@ -150,7 +150,7 @@ def _staged(problem: Problem, parameters: Parameters, preset: Preset, features: 
     margin = max(CONTEXT, reach(problem.pixels))
     window = problem.window(margin)
     around = Surroundings.of(problem, window, device)
-    start = harmonise(around, _harmony(parameters, problem.pixels), reach(problem.pixels))
+    start = harmonise(around, _harmony(parameters), reach(problem.pixels))
     height, width = start.shape[1:]
     working = _working_size(height, width, preset.working_pixels)
 
@@ -181,10 +181,10 @@ def _is_float(problem: Problem) -> bool:
     return problem.target.dtype == np.float32
 
 
-def _harmony(parameters: Parameters, pixels: int) -> Harmony:
+def _harmony(parameters: Parameters) -> Harmony:
     return Harmony(
         colour=_point(parameters.colour, 0.0, 0.7, 1.0),
-        width=max(pixels**0.5 * 0.2 * 2 ** ((parameters.seam - 50) / 12.5), 2.0),
+        width=0.25 * 2 ** ((parameters.seam - 50) / 12.5),
         grain=_point(parameters.style, 0.0, 1.0, 1.0),
     )
 

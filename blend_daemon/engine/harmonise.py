@@ -22,11 +22,17 @@ from blend_daemon.engine.poisson import PoissonSolver, Surroundings, residual
 
 # Luma and two chroma axes; rows of an invertible matrix on R'G'B'.
 OPPONENT = torch.tensor([[0.299, 0.587, 0.114], [0.5, -0.5, 0.0], [0.25, 0.25, -0.5]])
-EDGE = 0.02  # a source step of five 8-bit levels halves and more the membrane's conductance
+EDGE = 0.04  # a source step of ten 8-bit levels halves and more the membrane's conductance
 RING = 4  # px along the mask where the membrane always conducts, so that an edge of the source there cannot keep the seam open
 GRAIN_SIGMA = 2.5  # px: what is finer is grain
-GRAIN_SEAM = 5.0  # px from the seam within which the grain goes over into the object's own
-GRAIN_LIMIT = 0.1  # local standard deviation above which fine detail is a drawn structure, not grain
+GRAIN_SEAM = 0.12  # of the thickness: depth from the seam within which the grain goes over into the object's own
+GRAIN_LIMIT = 2.0  # times the usual local deviation of the surroundings, above which fine detail is a drawn structure
+LUMA_REACH = 2.0  # the membrane's width for luma, as a multiple of that for chroma
+BACKDROP_REACH = 3.0  # how far a smooth backdrop is followed, as a multiple of the width
+LEAST_SPREAD, MOST_SPREAD = (
+    0.45,
+    1.3,
+)  # share of its own spread of colours that an object keeps in the flattest and takes in the most vivid surroundings
 ITERATIONS = 25
 
 
@@ -37,7 +43,7 @@ class Harmony:
     Attributes
     ----------
     colour : 0 (the object's own colours) to 1 (the surroundings' mean and spread of colours)
-    width : px within which the seam's correction fades
+    width : depth within which the seam's correction fades, as a share of the object's thickness
     grain : 0 to 1, share of the missing grain that is added
     """
 
@@ -63,15 +69,16 @@ def harmonise(around: Surroundings, harmony: Harmony, margin: int) -> Tensor:
     distance = ndimage.distance_transform_edt((~around.unknown).cpu().numpy())
     near = around.known & torch.from_numpy(distance <= margin).to(around.mask.device)
     inner = torch.from_numpy(ndimage.distance_transform_edt(around.unknown.cpu().numpy())).to(around.mask)
+    thickness = float(inner.max())
     inside = around.unknown & around.sourced
     guide = around.source
     if near.sum() >= 16 and inside.sum() >= 16:
         guide = transfer_colours(guide, guide[:, inside], around.target[:, near], harmony.colour)
     right, down = (_conductance(around.source, inner, axis) for axis in (2, 1))
-    solver = PoissonSolver(around.unknown, around.known, right, down, 1 / harmony.width**2)
-    blend = guide + solver.solve(residual(around, guide, right, down), ITERATIONS)
+    blend = guide + _membrane(around, residual(around, guide, right, down), right, down, max(harmony.width * thickness, 1.5))
     if harmony.grain:
-        blend = blend + harmony.grain * _missing_grain(blend, around.target, inner)
+        depth = min(max(GRAIN_SEAM * thickness, 1.5), 5.0)
+        blend = blend + harmony.grain * _missing_grain(blend, around.target, near | around.unknown, torch.exp(-inner / depth))
     return torch.where(around.unknown, blend, around.target)
 
 
@@ -104,12 +111,44 @@ def _monge_kantorovitch(own: Tensor, other: Tensor, amount: float) -> Tensor:
     other = (1 - amount) * own + amount * other
     root = _root(own)
     inverse = torch.linalg.inv(root)
-    return inverse @ _root(root @ other @ root) @ inverse
+    map_ = inverse @ _root(root @ other @ root) @ inverse
+    # A clear sky has hardly any spread of colours; an object in front of it has not therefore lost its own.
+    values, vectors = torch.linalg.eigh(map_)
+    return (vectors * values.clamp(LEAST_SPREAD, MOST_SPREAD)) @ vectors.T
 
 
 def _root(matrix: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+def _membrane(around: Surroundings, r: Tensor, right: Tensor, down: Tensor, width: float) -> Tensor:
+    """The correction that closes the seam, (c, h, w).
+
+    In the luma the backdrop that a coarse selection includes follows the target wholly: a rim of other brightness is what shows
+    most. In the chroma it fades as it does in the object, since a hue that changes within the object shows more.
+    """
+    luma_screening = (1 - _backdrop(around, right, down, width)) * (LUMA_REACH * width) ** -2
+    luma = PoissonSolver(around.unknown, around.known, right, down, luma_screening)
+    if len(r) == 1:
+        return luma.solve(r, ITERATIONS)
+    chroma = PoissonSolver(around.unknown, around.known, right, down, width**-2)
+    basis = OPPONENT.to(r)
+    r = torch.einsum("ij,jhw->ihw", basis, r)
+    u = torch.cat((luma.solve(r[:1], ITERATIONS), chroma.solve(r[1:], ITERATIONS)))
+    return torch.einsum("ij,jhw->ihw", torch.linalg.inv(basis), u)
+
+
+def _backdrop(around: Surroundings, right: Tensor, down: Tensor, width: float) -> Tensor:
+    """How surely a pixel of the mask belongs to the source's backdrop, not to the object: (h, w) in 0..1.
+
+    A membrane of value 1 on the mask's edge stays near 1 as far as no edge of the source stops it.
+    """
+    one = around.known.float()[None]
+    flat = Surroundings(one, torch.zeros_like(one), around.mask, around.unknown, around.known, around.sourced)
+    solver = PoissonSolver(around.unknown, around.known, right, down, (BACKDROP_REACH * width) ** -2)
+    influence = solver.solve(residual(flat, flat.source, right, down), ITERATIONS)[0]
+    return ((influence - 0.5) / 0.4).clamp(0, 1)
 
 
 def _conductance(source: Tensor, inner: Tensor, axis: int) -> Tensor:
@@ -119,16 +158,18 @@ def _conductance(source: Tensor, inner: Tensor, axis: int) -> Tensor:
     return torch.maximum(1 / (1 + (step / EDGE).square()), (1 - depth / RING).clamp(min=0))
 
 
-def _missing_grain(blend: Tensor, target: Tensor, inner: Tensor) -> Tensor:
+def _missing_grain(blend: Tensor, target: Tensor, seen: Tensor, seam: Tensor) -> Tensor:
     """The target's fine luma detail without drawn structures, as far as the blend lacks it: (1, h, w).
 
-    Beside the seam all of it is added: there the eye compares it with the grain just outside.
+    Beside the seam all of the target's detail is added, drawn or not: there the eye compares it with what goes on just outside.
     """
     fine = _fine(target)
-    fine = fine / (1 + (_deviation(fine) / GRAIN_LIMIT) ** 4)
-    wanted, present = _deviation(fine).square(), _deviation(_fine(blend)).square()
-    share = (wanted / (wanted + present + 1e-6)).sqrt()
-    return fine * torch.maximum(share, torch.exp(-inner / GRAIN_SEAM))
+    strength = _deviation(fine)
+    limit = GRAIN_LIMIT * strength[:, seen].median().clamp(min=0.5 / 255)
+    grain = fine / (1 + (strength / limit) ** 4)
+    wanted, present = _deviation(grain).square(), _deviation(_fine(blend)).square()
+    grain = grain * (wanted / (wanted + present + 1e-6)).sqrt()
+    return torch.lerp(grain, fine, seam)
 
 
 def _fine(image: Tensor) -> Tensor:

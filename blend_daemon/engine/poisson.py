@@ -79,11 +79,12 @@ class PoissonSolver:
     unknown : (h, w) bool, the pixels to solve for
     known : (h, w) bool, pixels with a fixed value (disjoint from `unknown`); all others do not exist
     right, down : (h, w - 1) and (h - 1, w) weights w_pq of the edges between neighbours; None: 1
-    screening : 1 / width^2 for a correction that fades within `width` px of the known pixels; 0: Poisson's equation
+    screening : 1 / width^2 for a correction that fades within `width` px of the known pixels, one number or (h, w); 0: Poisson's
+        equation
     """
 
     def __init__(
-        self, unknown: Tensor, known: Tensor, right: Tensor | None = None, down: Tensor | None = None, screening: float = 0.0
+        self, unknown: Tensor, known: Tensor, right: Tensor | None = None, down: Tensor | None = None, screening: Tensor | float = 0.0
     ) -> None:
         free, fixed = unknown.float(), known.float()
         right = free.new_ones(()) if right is None else right
@@ -95,7 +96,7 @@ class PoissonSolver:
         dirichlet[1:] += down * fixed[:-1]
         dirichlet *= free
         # An island that touches no known pixel has no unique solution; a faint pull to the source chooses one.
-        mass = max(screening, 1e-6) * free
+        mass = (free * screening).clamp(min=1e-6) * free
         level = _Level.of(right * free[:, 1:] * free[:, :-1], down * free[1:] * free[:-1], dirichlet, mass)
         self.unknown = free
         self.levels = [level]

@@ -92,7 +92,12 @@ class Objective:
             self._at = {name: _positions(scene.mask, f) for name, f in of_target.items()}
             seen = {name: _positions(scene.exists, f) for name, f in of_target.items()}
             self._grams = {name: gram(of_target[name], seen[name]) for name in STYLE_LAYERS}
-            self._gram_energy = {name: g.square().sum().clamp(min=1e-6) for name, g in self._grams.items()}
+            of_start = self._look(scene.start)
+            # Relative to both: a flat target has a tiny Gram matrix, and dividing by that alone would let it flatten any object.
+            self._gram_energy = {
+                name: (g.square().sum() + gram(of_start[name], self._at[name]).square().sum()).clamp(min=1e-6) / 2
+                for name, g in self._grams.items()
+            }
             self._laplacian = laplacian(scene.start)
             self._chroma = _chroma(scene.start)
             self._tone = self._low(scene.start)

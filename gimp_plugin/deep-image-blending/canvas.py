@@ -53,7 +53,7 @@ def read(image: Gimp.Image, layer: Gimp.Layer, target: str) -> Request:
     try:
         twin = _twin(copy, image, layer)
         source = _flattened_layer(copy, twin)
-        ok, left, top = layer.get_offsets()
+        _ok, left, top = layer.get_offsets()
         offset = (left + rect[0], top + rect[1])
         source_raster = _pixels(source, rect, dtype, alpha=True)
         mask = _selection(image, (*offset, rect[2], rect[3]))

@@ -227,7 +227,7 @@ def a_layer_mask_counts():
 
 @case
 def everything_visible_below():
-    image, above, below = picture()
+    image, above, _below = picture()
     stroke = layer_of(image, "object.png", 100, 60, "stroke", position=1)
     stroke.set_opacity(50)
     top = layer_of(image, "object.png", -140, -100, "top", position=0)
@@ -308,7 +308,7 @@ def several_layers_are_refused():
 
 @case
 def a_selection_of_everything_is_refused():
-    image, above, below = picture()
+    image, _above, _below = picture()
     wide = layer_of(image, "picture.png", 0, 0, "wide")
     Gimp.Selection.all(image)
     refused(image, wide, "leaves no pixel")

@@ -11,7 +11,7 @@ import traceback
 
 ACTION = os.environ["ACTION"]
 WORK = os.environ["WORK"]
-exec(open(os.path.join(os.environ["HERE"], "cases.py")).read().split("@case")[0])
+exec(open(os.path.join(os.environ["HERE"], "cases.py")).read().split("@case")[0])  # noqa: SIM115
 
 
 def xdotool(*words):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +23,7 @@ class Gimp:
 
     def __init__(self, version: str, work: Path) -> None:
         self._work = work
-        own = shutil.which("gimp-console")
-        found = re.search(r"version (\d+\.\d+)", _output([own, "--version"])) if own else None
-        self._root = None if found and found[1] == version else root.ensure(version)
+        self._root = None if root.own_version() == version else root.ensure(version)
         self.profile = work / "profile"
         self.plug_ins = self.profile / "plug-ins"
         self.plug_ins.mkdir(parents=True)

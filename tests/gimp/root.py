@@ -1,6 +1,8 @@
 """A Debian root with a real GIMP 3, for machines whose own GIMP is older.
 
-    python tests/gimp/root.py [3.0 3.2 ...]     builds what is not there yet and prints where it is
+    python tests/gimp/root.py [--missing] [3.0 3.2 ...]     builds what is not there yet and prints where it is
+
+With --missing a version that the machine itself has needs no root.
 
 GIMP 3.0 comes with Debian 13 (trixie), GIMP 3.2 with forky. A root is built once, under the user's cache folder, and works in a
 sandbox of bubblewrap's, so that no step needs more rights than the caller has.
@@ -9,6 +11,7 @@ sandbox of bubblewrap's, so that no step needs more rights than the caller has.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +61,17 @@ def ensure(version: str) -> Path:
     return final
 
 
+def own_version() -> str | None:
+    """The version of the machine's own GIMP, such as "3.0", or None."""
+    if not shutil.which("gimp-console"):
+        return None
+    said = subprocess.run(["gimp-console", "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"version (\d+\.\d+)", said)
+    return found[1] if found else None
+
+
 if __name__ == "__main__":
-    for wanted in sys.argv[1:] or ["3.0"]:
-        print(ensure(wanted))
+    words = sys.argv[1:]
+    own = own_version() if "--missing" in words else None
+    for wanted in [word for word in words if word != "--missing"] or ["3.0"]:
+        print(f"GIMP {wanted}: {'the machine itself' if wanted == own else ensure(wanted)}")
