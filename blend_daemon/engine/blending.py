@@ -26,6 +26,7 @@ from blend_daemon.engine.problem import Problem
 from blend_daemon.engine.progress import Cancelled, Clock, Directive, Observer, Progress
 
 CONTEXT = 48  # px of target around the mask that the network sees; what it sees changes within 46 px of the mask
+GRADIENT, CONTENT, STYLE, HISTOGRAM = 0.03, 1.0, 0.1, 0.1  # weights of the losses with all sliders in the middle
 SEAM_TAPER = 6.0  # px over which the optimiser gains its freedom from the seam inwards
 
 
@@ -193,14 +194,9 @@ def _weights(parameters: Parameters) -> dict[int, stages.Weights]:
     amount = parameters.style / 50
     keep = 4.0 ** ((parameters.content - 50) / 50)
     weights = stages.Weights(
-        gradient=20 * keep,
-        content=1 * keep,
-        style=0.1 * amount**2,
-        histogram=0.1 * amount**2,
-        variation=0,
-        chroma=300,
-        tone=300,
-    )
+        gradient=GRADIENT * keep, content=CONTENT * keep, style=STYLE * amount**2, histogram=HISTOGRAM * amount**2,
+        variation=0, chroma=300, tone=300,
+    )  # fmt: skip
     return {1: weights, 2: weights}
 
 

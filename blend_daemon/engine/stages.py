@@ -32,7 +32,7 @@ class Weights:
 
     Attributes
     ----------
-    gradient : Eq. 6 over the mask's pixels, colours in 0..1
+    gradient : Eq. 6 per pixel of the mask, relative to the target's usual Laplacian: a smooth target allows little new texture
     content : Eq. 7 or 9, relative to the energy of the wanted features
     style : Eq. 8 or 10, each layer relative to the energy of the target's Gram matrix
     histogram : Eq. 11, relative to the energy of the target's features
@@ -99,6 +99,9 @@ class Objective:
                 for name, g in self._grams.items()
             }
             self._laplacian = laplacian(scene.start)
+            rough = laplacian(scene.target).abs().amax(dim=1, keepdim=True)[scene.exists > 0]
+            # The median, so that a few hard edges in a smooth sky do not allow texture in the sky.
+            self._roughness = rough.median().clamp(min=1 / 255).square()
             self._chroma = _chroma(scene.start)
             self._tone = self._low(scene.start)
             self._inside, self._sorted = {}, {}
@@ -141,7 +144,7 @@ class Objective:
         w, mask, n = self._weights, self._scene.mask, self._count
         features = self._look(blend)
         losses = {
-            "gradient": w.gradient * ((laplacian(blend) - self._laplacian).square() * (mask > 0)).sum() / n,
+            "gradient": w.gradient * ((laplacian(blend) - self._laplacian).square() * (mask > 0)).sum() / n / self._roughness,
             "content": w.content
             * ((features[CONTENT_LAYER].float() - self._content).square() * self._at[CONTENT_LAYER]).sum()
             / self._content_energy,
