@@ -37,11 +37,12 @@ def gram(features: Tensor, weight: Tensor | None = None) -> Tensor:
     The paper writes the plain sum; the average is the same matrix up to the constant M and keeps a loss weight's meaning
     when the size of the picture changes. Features are multiplied in their own precision and summed in float32.
     """
-    flat = features.flatten(2)[0]
+    # Positions first: that is how channels_last features lie in memory, so nothing is copied.
+    flat = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
     if weight is None:
-        return (flat @ flat.T).float() / flat.shape[1]
-    w = weight.flatten().to(flat.dtype)
-    return ((flat * w) @ flat.T).float() / weight.sum().clamp(min=1e-6)
+        return (flat.T @ flat).float() / len(flat)
+    weighted = flat * weight.reshape(-1, 1).to(flat.dtype)
+    return (weighted.T @ flat).float() / weight.sum().clamp(min=1e-6)
 
 
 def style_loss(matrix: Tensor, wanted: Tensor) -> Tensor:

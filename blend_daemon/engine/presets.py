@@ -77,7 +77,7 @@ class Preset:
     sliders: Mapping[str, float]
 
 
-STANDARD = (40, 30, 30)
+STANDARD = (40, 24, 16)
 
 PRESETS: Mapping[str, Preset] = {
     "draft": Preset("A first look within seconds", (20, 8, 3), 600_000, {}),

@@ -118,8 +118,9 @@ class Objective:
     @torch.no_grad()
     def keep_content(self, wanted: Tensor) -> None:
         """Take the content to keep from (1, c, h, w): the start in stage 1 (Eq. 7), the first stage's blend in stage 2 (Eq. 9)."""
-        self._content = self._look(wanted, (CONTENT_LAYER,))[CONTENT_LAYER].float()
-        self._content_energy = (self._content.square() * self._at[CONTENT_LAYER]).sum().clamp(min=1e-6)
+        self._content = self._look(wanted, (CONTENT_LAYER,))[CONTENT_LAYER]
+        self._content_weight = self._at[CONTENT_LAYER].sqrt().to(self._content)
+        self._content_energy = _energy(self._content, self._content_weight).clamp(min=1e-6)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Value and gradient at x, the flattened (1, c, h, w) pixels; the gradient is 0 outside the mask."""
@@ -145,9 +146,7 @@ class Objective:
         features = self._look(blend)
         losses = {
             "gradient": w.gradient * ((laplacian(blend) - self._laplacian).square() * (mask > 0)).sum() / n / self._roughness,
-            "content": w.content
-            * ((features[CONTENT_LAYER].float() - self._content).square() * self._at[CONTENT_LAYER]).sum()
-            / self._content_energy,
+            "content": w.content * _energy(features[CONTENT_LAYER] - self._content, self._content_weight) / self._content_energy,
             "style": w.style
             * torch.stack(
                 [(gram(features[k], self._at[k]) - g).square().sum() / self._gram_energy[k] for k, g in self._grams.items()]
@@ -177,6 +176,11 @@ class Objective:
         luma = _luma(image) * self._scene.mask
         # Summed, not averaged, over a cell: n cells of k x k px then weigh as much as their pixels.
         return F.avg_pool2d(F.pad(luma, (0, -w % TONE_CELL, 0, -h % TONE_CELL)), TONE_CELL) * TONE_CELL
+
+
+def _energy(values: Tensor, root_weight: Tensor) -> Tensor:
+    """Weighted sum of squares in float32 of values that may be less precise."""
+    return torch.linalg.vector_norm(values * root_weight, dtype=torch.float32).square()
 
 
 def _positions(weight: Tensor, features: Tensor) -> Tensor:
