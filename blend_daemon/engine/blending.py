@@ -212,7 +212,7 @@ def _paper(problem: Problem, parameters: Parameters, preset: Preset, features: F
     source = torch.where(around.sourced, around.source, around.target)
     height, width = source.shape[1:]
     working = _working_size(height, width, preset.working_pixels)
-    shrink = lambda x: F.interpolate(x, working, mode="area")  # noqa: E731
+    shrink = lambda x: F.interpolate(x, working, mode="area")
     run.plan([(count, 1.0) for count in preset.evaluations])
 
     def blended(canvas_colours: Tensor) -> Floats:

@@ -97,20 +97,21 @@ class LBFGS:
         b = self._products.index_select(0, both).index_select(1, both)
         g = (self._pairs @ self.gradient).double().index_select(0, both)
         stored = self._stored.index_select(0, order)
-        sy = b.diagonal(m)[:m] if m else b
+        sy = b.diagonal(m)
         rho = torch.where(stored, 1 / torch.where(stored, sy, 1.0), 0.0)
         coefficients = torch.zeros(2 * m, dtype=torch.float64, device=self.x.device)  # of s and y; the gradient's is 1, then gamma
+        unit = torch.eye(2 * m, dtype=torch.float64, device=self.x.device)
         alpha = []
         for i in reversed(range(m)):
             a = rho[i] * (torch.dot(b[i], coefficients) + g[i])
             alpha.append(a)
-            coefficients = coefficients - a * torch.nn.functional.one_hot(torch.tensor(m + i, device=self.x.device), 2 * m)
+            coefficients = coefficients - a * unit[m + i]
         alpha.reverse()
         yy = b[2 * m - 1, 2 * m - 1]
         gamma = torch.where(stored[m - 1], sy[m - 1] / yy.clamp(min=1e-30), 1.0)
         coefficients = coefficients * gamma
         for i in range(m):
             beta = rho[i] * (torch.dot(b[m + i], coefficients) + gamma * g[m + i])
-            coefficients = coefficients + (alpha[i] - beta) * torch.nn.functional.one_hot(torch.tensor(i, device=self.x.device), 2 * m)
+            coefficients = coefficients + (alpha[i] - beta) * unit[i]
         back = torch.zeros_like(coefficients).index_copy(0, both, coefficients)
         return -(back.float() @ self._pairs + gamma.float() * self.gradient)

@@ -1,0 +1,173 @@
+"""Whole blends with the real network on small photographs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_lbfgs import Reads
+
+from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, composite, stages
+from blend_daemon.engine import device as devices
+from blend_daemon.engine.blending import _weights
+from blend_daemon.engine.presets import PRESETS
+from blend_daemon.errors import BlendError
+
+
+def run(problem, observe=None, **given):
+    return blend(problem, Parameters.from_mapping({"preset": "draft", "device": "cpu", **given}), observe)
+
+
+def outside_is_untouched(problem, result) -> np.ndarray:
+    out = composite(problem.target, result.layer, result.box)
+    height, width = problem.target.shape[:2]
+    mask = problem.mask_on((0, 0, width, height))
+    assert np.array_equal(out[mask == 0], problem.target[mask == 0])
+    assert np.isfinite(out.astype(np.float64)).all()
+    changed = (out != problem.target).any(axis=2)[mask > 0.9]
+    assert changed.mean() > 0.5
+    return out
+
+
+@pytest.fixture
+def short_paper(monkeypatch):
+    # A thousand evaluations are for benchmarks; the way through both algorithms is the same with few.
+    monkeypatch.setitem(PRESETS, "paper", replace(PRESETS["paper"], evaluations=(6, 4)))
+
+
+@pytest.mark.parametrize("preset", ["draft", "standard", "paper"])
+def test_outside_the_mask_the_target_stays_bit_for_bit(preset, cat, coffee, disc, short_paper):
+    problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
+    outside_is_untouched(problem, run(problem, preset=preset))
+
+
+@pytest.mark.parametrize("preset", ["draft", "paper"])
+def test_the_same_seed_gives_the_same_bytes(preset, cat, coffee, disc, short_paper):
+    problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
+    first, again, other = (run(problem, preset=preset, seed=seed).layer.tobytes() for seed in (1, 1, 2))
+    assert first == again
+    assert (first == other) == (preset == "draft"), "only the paper's algorithm starts from noise"
+
+
+@pytest.mark.parametrize("preset", ["draft", "paper"])
+def test_the_optimiser_lowers_the_objective(preset, cat, coffee, disc, short_paper):
+    seen = {}
+
+    def watch(progress):
+        seen.setdefault(progress.stage, []).append(progress.loss)
+
+    run(Problem.from_arrays(cat, coffee, disc, (20, 10)), watch, preset=preset)
+    assert set(seen) == {"stage 1", "stage 2"}
+    if preset == "paper":
+        assert seen["stage 1"][-1] < seen["stage 1"][0]
+
+
+@pytest.mark.parametrize("target", ["grey", "grey alpha", "rgb alpha", "16 bit", "float"])
+def test_every_kind_of_target(target, cat, coffee, disc):
+    alpha = np.full((96, 128, 1), 255, np.uint8)
+    alpha[:, 100:] = 0
+    rasters = {
+        "grey": coffee[:, :, :1],
+        "grey alpha": np.concatenate([coffee[:, :, :1], alpha], axis=2),
+        "rgb alpha": np.concatenate([coffee, alpha], axis=2),
+        "16 bit": coffee.astype(np.uint16) * 257 + 3,
+        "float": coffee.astype(np.float32) / 200,
+    }
+    problem = Problem.from_arrays(cat, np.ascontiguousarray(rasters[target]), disc, (20, 10))
+    result = run(problem)
+    outside_is_untouched(problem, result)
+    assert result.layer.dtype == problem.target.dtype
+    assert result.layer.shape[2] == problem.channels + 1
+
+
+def shapes():
+    y, x = np.mgrid[:64, :80]
+    return {
+        "a line of three pixels": (abs(y - 32) < 2) & (x > 5) & (x < 75),
+        "holes and islands": ((x // 10) % 2 == 0) & ((y // 8) % 2 == 0),
+        "twenty pixels": (x > 30) & (x < 36) & (y > 30) & (y < 35),
+        "one pixel": (x == 30) & (y == 30),
+        "nine tenths of the canvas": (x > 4) & (y > 2),
+    }
+
+
+@pytest.mark.parametrize("name", shapes())
+def test_every_shape_of_mask(name, cat, coffee):
+    target = np.ascontiguousarray(coffee[:64, :80])
+    problem = Problem.from_arrays(cat, target, shapes()[name].astype(np.uint8) * 255)
+    outside_is_untouched(problem, run(problem))
+
+
+def test_a_soft_mask_gives_a_soft_layer(cat, coffee):
+    y, x = np.mgrid[:64, :80]
+    soft = np.clip(40 - np.hypot(y - 32, x - 40), 0, 20) / 20
+    problem = Problem.from_arrays(cat, coffee, soft.astype(np.float32), (20, 10))
+    result = run(problem)
+    outside_is_untouched(problem, result)
+    assert np.abs(result.layer[:, :, 3] / 255 - problem.mask_on(result.box)).max() < 0.003
+
+
+def test_a_mask_cut_by_the_canvas_gets_no_dark_border(cat, coffee):
+    bright_cat, bright = 128 + cat // 2, 128 + coffee // 2
+    problem = Problem.from_arrays(bright_cat, bright, np.full((64, 80), 255, np.uint8), (-30, 50))
+    out = outside_is_untouched(problem, run(problem)).astype(float)
+    border = np.concatenate([out[50:, 0], out[-1, :50]])
+    beside = np.concatenate([out[50:, 3], out[-4, :50]])
+    assert abs(border.mean() - beside.mean()) < 6
+
+
+def test_cancel_ends_the_run_at_once(cat, coffee, disc):
+    seen = []
+
+    def observe(progress):
+        seen.append(progress.evaluation)
+        return Directive.CANCEL if progress.evaluation == 3 else None
+
+    with pytest.raises(Cancelled):
+        run(Problem.from_arrays(cat, coffee, disc), observe)
+    assert seen == [1, 2, 3]
+
+
+def test_finish_keeps_the_best_so_far(cat, coffee, disc):
+    problem = Problem.from_arrays(cat, coffee, disc)
+    result = run(problem, lambda progress: Directive.FINISH)
+    assert result.report["evaluations"] == 1
+    outside_is_untouched(problem, result)
+
+
+def test_progress_counts_up_and_previews_the_layer(cat, coffee, disc):
+    seen = []
+
+    def observe(progress):
+        seen.append(progress)
+        layer = progress.preview()
+        assert layer.shape == (progress.box[3], progress.box[2], 4)
+        assert layer.dtype == np.uint8
+
+    run(Problem.from_arrays(cat, coffee, disc), observe)
+    assert [p.evaluation for p in seen] == list(range(1, seen[-1].evaluations + 1))
+    assert seen[-1].seconds_left == 0
+    assert all(np.isfinite(p.loss) for p in seen)
+
+
+def test_an_evaluation_never_waits_for_the_device(cat, coffee, disc):
+    device = torch.device("cpu")
+    features, _ = devices.features(device, torch.float32)
+    image = torch.rand(1, 3, 48, 64)
+    scene = stages.Scene(image, image.flip(3), *(torch.ones(1, 1, 48, 64) for _ in range(3)))
+    objective = stages.Objective(features, scene, _weights(Parameters())[1])
+    x = scene.start.flatten().clone()
+    Reads.count = 0
+    with Reads():
+        objective(x)
+    assert Reads.count == 0
+
+
+@pytest.mark.parametrize(("name", "code"), [("quantum", "device-unknown"), ("cuda:99", "device-missing")])
+def test_a_device_that_is_not_there_is_named(name, code, cat, coffee, disc):
+    with pytest.raises(BlendError) as error:
+        run(Problem.from_arrays(cat, coffee, disc), device=name)
+    assert error.value.code == code
+    assert name in str(error.value)

@@ -1,0 +1,25 @@
+"""Which part may know which: the arrows of docs/architecture.md."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "numpy", "scipy", "PIL", "pyvips"}
+
+
+@pytest.mark.parametrize(
+    ("modules", "forbidden"),
+    [
+        ("blend_daemon.protocol.client, blend_daemon.protocol.messages, blend_daemon.protocol.runtime", {*HEAVY, "blend_daemon.engine"}),
+        ("blend_daemon.service.server, blend_daemon.service.jobs", {*HEAVY, "blend_daemon.engine"}),
+        ("blend_daemon.engine.blending, blend_daemon.engine.paper", {"zmq", "blend_daemon.service", "gi"}),
+        ("blend_daemon.engine.presets, blend_daemon.cli", {"torch", "numpy", "zmq"}),
+    ],
+)
+def test_wall(modules, forbidden):
+    code = f"import sys, {modules}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not forbidden & set(loaded)
