@@ -17,7 +17,7 @@ def tensor(*shape: int) -> torch.Tensor:
 
 def plain_laplacian(image: np.ndarray) -> np.ndarray:
     out = np.zeros_like(image)
-    n, c, h, w = image.shape
+    h, w = image.shape[-2:]
     for y in range(h):
         for x in range(w):
             for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):

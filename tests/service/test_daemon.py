@@ -1,0 +1,278 @@
+"""A real daemon process with the real engine, over real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import uuid
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import zmq
+
+from blend_daemon.engine import Parameters, Problem, blend
+from blend_daemon.errors import BlendError
+from blend_daemon.protocol import framing, messages
+from blend_daemon.protocol.client import Client, Raster
+
+DRAFT = {"preset": "draft"}
+LONG = {"preset": "paper"}  # a thousand evaluations: as long as a test needs it to be
+
+
+def raster(array) -> Raster:
+    array = np.ascontiguousarray(array)
+    return Raster(array.dtype.name, array.shape, array.tobytes())
+
+
+def array(raster: Raster):
+    return np.frombuffer(raster.data, raster.dtype).reshape(raster.shape)
+
+
+@pytest.fixture
+def send(cat, coffee, disc):
+    def submit(client: Client, parameters=DRAFT, **more) -> str:
+        return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), parameters, **more)
+
+    return submit
+
+
+def until(client: Client, job: str, *types: str, limit: float = 60):
+    """The first message of that job of one of these types."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        client.wait(0.1)
+        for message in client.pump():
+            if message.header.get("job") == job and message.type in types:
+                return message
+    raise AssertionError(f"no {types} for {job}")
+
+
+def idle(client: Client, limit: float = 20):
+    deadline = time.monotonic() + limit
+    while client.status()["running"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def gone(pid: int, limit: float = 10) -> bool:
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_the_result_is_the_engines_byte_for_byte(daemon, send, cat, coffee, disc):
+    with Client(daemon.address) as client:
+        *before, last = client.follow(send(client, previews=True))
+    assert last.type == "result"
+    assert [m.type for m in before].count("accepted") >= 1
+    assert any(m.type == "progress" for m in before)
+    preview = next(m for m in before if m.type == "preview")
+    assert preview.rasters["layer"].shape == (preview.header["box"][3], preview.header["box"][2], 4)
+    here = blend(Problem.from_arrays(cat, coffee, disc, (20, 10)), Parameters.from_mapping(DRAFT))
+    assert np.array_equal(array(last.rasters["layer"]), here.layer)
+    assert tuple(last.header["box"]) == here.box
+    assert last.header["report"]["weights"] == here.report["weights"]
+
+
+def test_an_error_of_the_engine_comes_back_as_it_is(daemon, cat, coffee, disc):
+    with Client(daemon.address) as client:
+        job = client.submit(raster(cat), raster(coffee), raster(disc[:, :, None] * 0), (0, 0), DRAFT)
+        with pytest.raises(BlendError) as error:
+            list(client.follow(job))
+    assert error.value.code == "mask-empty"
+    assert error.value.hint
+
+
+def test_cancel_frees_the_worker(daemon, send):
+    with Client(daemon.address) as client:
+        job = send(client, LONG)
+        until(client, job, "progress")
+        began = time.monotonic()
+        client.cancel(job)
+        until(client, job, "cancelled")
+        assert time.monotonic() - began < 5
+        idle(client)
+
+
+def test_finish_has_the_best_so_far(daemon, send):
+    with Client(daemon.address) as client:
+        job = send(client, LONG)
+        until(client, job, "progress")
+        client.finish(job)
+        result = until(client, job, "result")
+    assert 0 < result.header["report"]["evaluations"] < 1000
+
+
+def test_two_clients_take_turns(daemon, send):
+    with Client(daemon.address) as one, Client(daemon.address) as two:
+        long = send(one, LONG)
+        until(one, long, "progress")
+        second, third = send(one), send(one)
+        until(one, third, "accepted")
+        other = send(two)
+        assert until(two, other, "accepted").header["position"] == 2
+        one.cancel(long)
+        ends = [until(one, second, "result"), until(two, other, "result"), until(one, third, "result")]
+    order = [line.split("job ")[1][:8] for line in daemon.log().splitlines() if line.endswith("started")][-3:]
+    assert order == [message.header["job"][:8] for message in ends]
+
+
+def test_a_repeated_submit_is_the_same_job(daemon, send):
+    job = uuid.uuid4().hex
+    with Client(daemon.address) as client:
+        ended = client.status()["ended"]
+        for _ in range(3):
+            send(client, job=job)
+        one = until(client, job, "result")
+        send(client, job=job)
+        again = until(client, job, "result")
+        assert client.status()["ended"] == ended + 1
+    assert array(one.rasters["layer"]).tobytes() == array(again.rasters["layer"]).tobytes()
+
+
+def test_a_client_cannot_touch_anothers_job(daemon, send):
+    with Client(daemon.address) as one, Client(daemon.address) as two:
+        job = send(one, LONG)
+        until(one, job, "progress")
+        two.cancel(job)
+        two.finish(job)
+        until(one, job, "progress")
+        assert one.status()["running"] == job
+        one.cancel(job)
+        until(one, job, "cancelled")
+
+
+def test_a_client_that_vanishes_frees_the_worker(daemon, send):
+    with Client(daemon.address) as other:
+        client = Client(daemon.address)
+        until(client, send(client, LONG), "progress")
+        client.close()
+        idle(other, 5)
+
+
+def test_status_answers_while_the_worker_computes(daemon, send):
+    with Client(daemon.address) as client:
+        job = send(client, LONG)
+        until(client, job, "progress")
+        began = time.monotonic()
+        assert client.status()["running"] == job
+        assert time.monotonic() - began < 1
+        client.cancel(job)
+        until(client, job, "cancelled")
+
+
+@pytest.mark.parametrize("frames", [[b"garbage"], [b"", b""], [b"DIB\x01", b"{}"], [b"DIB\x01", b'{"type":"submit","frames":[]}']])
+def test_garbage_is_refused_and_the_daemon_lives(daemon, frames):
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    socket.connect(daemon.address)
+    socket.send_multipart(frames)
+    assert socket.poll(5000)
+    answer = messages.check(framing.decode(socket.recv_multipart()), messages.FROM_DAEMON)
+    assert (answer.type, answer.header["code"]) == ("failed", "message-invalid")
+    context.destroy(0)
+    with Client(daemon.address) as client:
+        assert client.status()
+
+
+def test_a_worker_that_dies_is_told_of_and_replaced(daemon, send):
+    with Client(daemon.address) as client:
+        job = send(client, LONG)
+        until(client, job, "progress")
+        os.kill(client.status()["worker"], signal.SIGKILL)
+        failed = until(client, job, "failed", limit=5)
+        assert failed.header["code"] == "worker-died"
+        assert "SIGKILL" in failed.header["message"]
+        assert until(client, send(client), "result")
+
+
+def test_a_second_daemon_is_refused(daemon):
+    done = daemon.command("serve")
+    assert done.returncode == 3
+    assert "running already" in done.stderr
+
+
+def test_status_for_people_and_programs(daemon):
+    assert str(daemon.folder / "state/daemon.log") in daemon.command("status").stdout
+    status = json.loads(daemon.command("status", "--json").stdout)
+    assert status["pid"] == daemon.process.pid
+    assert daemon.command("doctor").stdout.count("daemon: pid") == 1
+
+
+@contextmanager
+def environment(daemon, monkeypatch):
+    with monkeypatch.context() as patch:
+        for name in ("BLEND_DAEMON_RUNTIME_DIR", "BLEND_DAEMON_STATE_DIR"):
+            patch.setenv(name, daemon.environment[name])
+        yield
+
+
+@pytest.mark.parametrize("how", ["stop", "SIGTERM", "SIGINT"])
+def test_it_stops_and_leaves_nothing_running(how, fresh_daemon):
+    daemon = fresh_daemon
+    daemon.start()
+    with Client(daemon.address) as client:
+        deadline = time.monotonic() + 30
+        while not (worker := client.status()["worker"]):
+            assert time.monotonic() < deadline
+    if how == "stop":
+        assert daemon.command("stop").returncode == 0
+    else:
+        daemon.process.send_signal(getattr(signal, how))
+    assert daemon.process.wait(10) == 0
+    assert gone(worker)
+    assert sorted(p.name for p in (daemon.folder / "run").iterdir()) == ["lock"]
+    assert daemon.command("status").returncode == 1
+
+
+def test_a_client_notices_a_killed_daemon_and_a_new_one_starts(fresh_daemon, send, monkeypatch):
+    daemon = fresh_daemon
+    daemon.start()
+    with Client(daemon.address) as client:
+        job = send(client, LONG)
+        until(client, job, "progress")
+        worker = client.status()["worker"]
+        daemon.process.kill()
+        with pytest.raises(BlendError) as error:
+            until(client, job, "result", limit=5)
+        assert error.value.code == "daemon-gone"
+    assert gone(worker), "the worker outlived its broker"
+    daemon.process.wait()
+    daemon.start()
+    with Client(daemon.address) as client:
+        assert until(client, send(client), "result")
+
+
+def reach(command, monkeypatch, daemon) -> list[str]:
+    with environment(daemon, monkeypatch), Client() as client:
+        states = []
+        for state in client.reach(command):
+            states.append(state)
+            client.wait(0.05)
+        return states
+
+
+def test_a_daemon_is_started_on_demand_and_found_the_next_time(fresh_daemon, monkeypatch):
+    import sys
+
+    command = [sys.executable, "-m", "blend_daemon.cli"]
+    assert "starting" in reach(command, monkeypatch, fresh_daemon)
+    assert "starting" not in reach(command, monkeypatch, fresh_daemon)
+    assert fresh_daemon.command("stop").returncode == 0
+
+
+@pytest.mark.parametrize("command", [["false"], ["/nowhere/blend-daemon"]])
+def test_a_daemon_that_cannot_start_is_told_with_the_remedy(command, fresh_daemon, monkeypatch):
+    with pytest.raises(BlendError) as error:
+        reach(command, monkeypatch, fresh_daemon)
+    assert error.value.code == "daemon-not-started"
+    assert "blend-daemon doctor" in error.value.hint
