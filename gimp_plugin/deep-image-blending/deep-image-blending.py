@@ -23,13 +23,13 @@ def _(text):
 
 
 TARGETS = (
-    ("layer-below", "Layer _below", "Blend into the layer just below the source layer"),
-    ("visible-below", "Everything _visible below", "Blend into what is visible below the source layer"),
+    ("layer-below", "Layer below", "Blend into the layer just below the source layer"),
+    ("visible-below", "Everything visible below", "Blend into what is visible below the source layer"),
 )
 PRESETS = (
-    ("draft", "_Draft", "A first look within seconds"),
-    ("standard", "_Standard", "The result to keep"),
-    ("paper", "_Paper", "The paper's two algorithms as published: slow, for comparison"),
+    ("draft", "Draft", "A first look within seconds"),
+    ("standard", "Standard", "The result to keep"),
+    ("paper", "Paper", "The paper's two algorithms as published: slow, for comparison"),
 )
 SLIDERS = (
     ("style", "St_yle", "How much of the target's texture the object takes on"),
@@ -71,7 +71,7 @@ class DeepImageBlending(Gimp.PlugIn):
         ):
             choice = Gimp.Choice.new()
             for number, (nick, text, help_) in enumerate(options):
-                choice.add(nick, number, _(text).replace("_", ""), _(help_))
+                choice.add(nick, number, _(text), _(help_))
             procedure.add_choice_argument(argument, label, blurb, choice, default, flags)
         for argument, label, blurb in SLIDERS:
             procedure.add_double_argument(argument, _(label), _(blurb), 0, 100, 50, flags)

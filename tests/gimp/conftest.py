@@ -3,19 +3,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from harness import Gimp
+from harness import DAEMON, Gimp
 from PIL import Image
 from skimage import data
 
 from blend_daemon.protocol import runtime
-
-DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
 
 
 @pytest.fixture(scope="session", params=os.environ.get("GIMP_VERSIONS", "3.0").split(","))

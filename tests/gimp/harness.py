@@ -10,6 +10,7 @@ from pathlib import Path
 import root
 
 PROJECT = Path(__file__).resolve().parents[2]
+DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
 
 
 class Gimp:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from conftest import DAEMON
+from harness import DAEMON
 
 HERE = Path(__file__).parent
 

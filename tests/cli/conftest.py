@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pictures import save
+
+
+@pytest.fixture
+def case(tmp_path, cat, coffee, disc):
+    """Paths of a source, a mask and a target, and a function that runs the command on them."""
+
+    class Case:
+        folder = tmp_path
+        source, mask, target, out = (tmp_path / f"{name}.png" for name in ("source", "mask", "target", "out"))
+
+        def words(self, **changes) -> list[str]:
+            given = {
+                "source": self.source, "mask": self.mask, "target": self.target, "offset": "20,10", "output": self.out, "preset": "draft",
+                **changes,
+            }  # fmt: skip
+            return ["blend", *(f"--{k}={v}" if v is not True else f"--{k}" for k, v in given.items() if v is not None)]
+
+        def run(self, environment=None, **changes) -> subprocess.CompletedProcess:
+            command = [str(Path(sys.executable).parent / "blend-daemon"), *self.words(**changes)]
+            return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=120)
+
+    case = Case()
+    save(case.source, cat)
+    save(case.mask, disc)
+    save(case.target, coffee)
+    return case

@@ -1,0 +1,48 @@
+"""Bring the plug-in's template and catalogues up to date with its sources: new strings come in untranslated, old ones go.
+
+python tools/update_catalogues.py
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import polib
+
+PLUGIN = Path(__file__).resolve().parent.parent / "gimp_plugin/deep-image-blending"
+TEMPLATE = PLUGIN / "locale/deep-image-blending.pot"
+TABLES = ("TARGETS", "PRESETS", "SLIDERS")  # (name, text, text) rows of the main file, passed to `_` in a loop
+
+
+def strings() -> dict[str, list[tuple[str, int]]]:
+    """Every translatable string of the sources, with where it stands."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for source in sorted(PLUGIN.glob("*.py")):
+        for node in ast.walk(ast.parse(source.read_text())):
+            texts = []
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_" and isinstance(node.args[0], ast.Constant):
+                texts = [node.args[0]]
+            elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in TABLES:
+                texts = [text for row in node.value.elts for text in row.elts[1:]]
+            for text in texts:
+                found.setdefault(text.value, []).append((source.name, text.lineno))
+    return found
+
+
+def main() -> None:
+    template = polib.POFile()
+    template.metadata = {"Project-Id-Version": "deep-image-blending", "Content-Type": "text/plain; charset=UTF-8"}
+    for text, places in strings().items():
+        template.append(polib.POEntry(msgid=text, occurrences=places))
+    template.save(str(TEMPLATE))
+    for path in sorted(TEMPLATE.parent.glob("*.po")):
+        catalogue = polib.pofile(str(path))
+        catalogue.merge(template)
+        for entry in catalogue.obsolete_entries():
+            catalogue.remove(entry)
+        catalogue.save()
+
+
+if __name__ == "__main__":
+    main()
