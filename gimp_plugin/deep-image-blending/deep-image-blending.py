@@ -34,7 +34,7 @@ PRESETS = (
 SLIDERS = (
     ("style", "St_yle", "How much of the target's texture the object takes on"),
     ("content", "Co_ntent", "How much of the object's own detail stays"),
-    ("colour", "Co_lour", "From the object's own colours to the target's"),
+    ("colour", "Colo_ur", "From the object's own colours to the target's"),
     ("seam", "S_eam", "How wide the transition is"),
 )
 
@@ -75,7 +75,7 @@ class DeepImageBlending(Gimp.PlugIn):
             procedure.add_choice_argument(argument, label, blurb, choice, default, flags)
         for argument, label, blurb in SLIDERS:
             procedure.add_double_argument(argument, _(label), _(blurb), 0, 100, 50, flags)
-        procedure.add_int_argument("seed", _("_Random seed"), _("For presets that start from noise"), 0, 2**31 - 1, 0, flags)
+        procedure.add_int_argument("seed", _("Ran_dom seed"), _("For presets that start from noise"), 0, 2**31 - 1, 0, flags)
         return procedure
 
 
