@@ -82,5 +82,13 @@ STANDARD = (40, 24, 16)
 PRESETS: Mapping[str, Preset] = {
     "draft": Preset("A first look within seconds", (20, 8, 3), 600_000, {}),
     "standard": Preset("The result to keep", STANDARD, 600_000, {}),
+    "photo": Preset(
+        "Standard for photographs: more of the object, less texture", STANDARD, 600_000, {"style": 35, "content": 60, "colour": 45}
+    ),
+    "painting": Preset(
+        "Standard for paintings: more of the target's texture", STANDARD, 600_000, {"style": 70, "content": 45, "colour": 55}
+    ),
+    "subtle": Preset("Standard, with a light hand", STANDARD, 600_000, {"style": 25, "content": 65, "colour": 25}),
+    "strong": Preset("Standard, with a heavy hand", STANDARD, 600_000, {"style": 85, "content": 35, "colour": 80}),
     "paper": Preset("The paper's two algorithms as published: slow, for comparison", (1000, 1000), 1_000_000, {}),
 }

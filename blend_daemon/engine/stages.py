@@ -227,7 +227,7 @@ def optimise(features: Features, scene: Scene, scales: list[Scale], weights: dic
     height, width = scene.target.shape[-2:]
     deepest = STRIDE[STYLE_LAYERS[-1]]
     difference = torch.zeros_like(scene.start)
-    for scale in scales:
+    for scale in (scale for scale in scales if scale.evaluations):
         h, w = max(round(height * scale.factor), deepest), max(round(width * scale.factor), deepest)
         level = scene if (h, w) == (height, width) else scene.shrunk(h, w)
         x = level.start + F.interpolate(difference, (h, w), mode="bilinear", align_corners=False)
