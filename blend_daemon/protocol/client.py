@@ -17,8 +17,8 @@ from blend_daemon.protocol.framing import Message, Raster
 __all__ = ["Client", "Message", "Raster"]
 
 PATIENCE = 1.0  # s that a running daemon is given to say welcome before another is started
-SILENCE = 20.0  # s without any word after which a daemon that computes elsewhere is taken for dead
 PING = 2.0  # s of silence after which the daemon is asked for a sign of life
+SILENCE = 20.0  # s without an answer to that question after which it is taken for dead
 
 
 class Client:
@@ -173,7 +173,8 @@ class Client:
 
     def _watch(self) -> None:
         now = time.monotonic()
-        gone = now - self._heard > SILENCE
+        unanswered = self._asked > self._heard  # a client that was busy itself has not asked yet
+        gone = unanswered and now - self._asked > SILENCE
         while self._monitor.poll(0, zmq.POLLIN):
             gone |= recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
         if gone:
@@ -182,7 +183,7 @@ class Client:
                 "The blend daemon has ended or does not answer any more.",
                 f"Its log is {runtime.log_path()}. {runtime.DOCTOR}",
             )
-        if now - max(self._heard, self._asked) > PING:
+        if not unanswered and now - self._heard > PING:
             self._asked = now
             self._send(Message("hello"))
 

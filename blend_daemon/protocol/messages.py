@@ -18,7 +18,7 @@ def _whole(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < math.inf  # false for NaN too
 
 
 def _text(value: Any) -> bool:
@@ -35,6 +35,11 @@ def _wholes(count: int) -> Check:
 
 def _mapping(value: Any) -> bool:
     return isinstance(value, dict)
+
+
+def _parameters(value: Any) -> bool:
+    # Plain values only: what is nested too deep, or NaN, could be read but not sent on to the worker.
+    return isinstance(value, dict) and all(isinstance(v, bool) or _text(v) or _number(v) for v in value.values())
 
 
 def _or_none(check: Check) -> Check:
@@ -54,7 +59,7 @@ class Form:
 FROM_CLIENT: dict[str, Form] = {
     "hello": Form(),
     "submit": Form(
-        {"job": _job, "offset": _wholes(2), "parameters": _mapping},
+        {"job": _job, "offset": _wholes(2), "parameters": _parameters},
         {"previews": lambda value: isinstance(value, bool)},
         frozenset({"source", "target"}),
         frozenset({"mask"}),

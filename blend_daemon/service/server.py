@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -156,7 +157,7 @@ class Server:
         if job is None or job.state in ENDED:
             return  # it crossed with the job's last message
         if job.state is State.RUNNING:
-            await self._worker.send_multipart(framing.encode(message))
+            await self._order(message)
         else:
             await self._end(job, Message("cancelled", {"job": job.id}))
 
@@ -239,7 +240,12 @@ class Server:
                 await self._end(job, message)
             elif not await self._tell(job.client, message):
                 log.info("job %s: its client has gone", job.id[:8])
-                await self._worker.send_multipart(framing.encode(Message("cancel", {"job": job.id})))
+                await self._order(Message("cancel", {"job": job.id}))
+
+    async def _order(self, message: Message) -> None:
+        # Never waits: a worker that has just died takes nothing more, and `_keep_worker` tells what became of its job.
+        with suppress(zmq.ZMQError):
+            await self._worker.send_multipart(framing.encode(message), zmq.DONTWAIT, copy=False)
 
     async def _dispatch(self) -> None:
         if not self._ready:
@@ -247,7 +253,7 @@ class Server:
         job = self._queue.next()
         if job:
             log.info("job %s started", job.id[:8])
-            await self._worker.send_multipart(framing.encode(job.work), copy=False)
+            await self._order(job.work)
             for waiting in self._queue.waiting():
                 await self._tell(waiting.client, Message("accepted", {"job": waiting.id, "position": self._queue.position(waiting)}))
 

@@ -116,25 +116,59 @@ def test_another_version_is_told_apart():
     assert "version 2" in str(error.value)
 
 
-WRONG = [
-    Message("dance"),
-    Message("hello", {"extra": 1}),
-    Message("cancel"),
-    Message("cancel", {"job": "short"}),
-    Message("cancel", {"job": JOB.upper()}),
-    Message("cancel", {"job": 5}),
-    Message("submit", {"job": JOB, "offset": [0, 0], "parameters": {}}),
-    Message("submit", {"job": JOB, "offset": [0], "parameters": {}}, {"source": GREY, "target": GREY}),
-    Message("submit", {"job": JOB, "offset": [0, 2**40], "parameters": {}}, {"source": GREY, "target": GREY}),
-    Message("submit", {"job": JOB, "offset": [0, 0], "parameters": []}, {"source": GREY, "target": GREY}),
-    Message("submit", {"job": JOB, "offset": [0, 0], "parameters": {}, "previews": 1}, {"source": GREY, "target": GREY}),
-    Message("submit", {"job": JOB, "offset": [0, 0], "parameters": {}}, {"source": GREY, "target": GREY, "other": GREY}),
-    Message("welcome", {"version": "1", "pid": 1, "log": ""}),
-]
+NAN, INFINITE = float("nan"), float("inf")
+NO_TEXT = [None, 5, [], "x" * 4097]
+NO_WHOLE = [None, True, 1.0, "1", 2**31, -(2**31)]
+NO_NUMBER = [True, "1", [], NAN, INFINITE]
+NO_MAPPING = [None, [], "{}", 5]
+WRONG = {
+    "job": [*NO_TEXT, "", "short", JOB.upper(), JOB + "0", JOB + "\n"],
+    "offset": [None, 5, [0], [0, 0, 0], [0, 0.5], [0, True], [0, 2**31]],
+    "box": [None, 5, [0, 0, 1], [0, 0, 1, 1, 1], [0, 0, 1, "1"]],
+    "parameters": [*NO_MAPPING, *({"style": value} for value in (NAN, INFINITE, None, [], {}, "x" * 4097))],
+    "previews": [None, 1, "yes"],
+    "loss": [None, *NO_NUMBER],
+    "seconds_left": NO_NUMBER,
+    **dict.fromkeys(["version", "log", "stage", "code", "message", "hint"], NO_TEXT),
+    **dict.fromkeys(["pid", "position", "evaluation", "evaluations"], NO_WHOLE),
+    **dict.fromkeys(["losses", "report", "status"], NO_MAPPING),
+}
+FIELDS = [(name, field) for name, message in MESSAGES.items() for field in message.header]
 
 
-@pytest.mark.parametrize("message", WRONG, ids=range(len(WRONG)))
-def test_messages_that_do_not_fit_their_form_are_refused(message):
+def refused(name: str, header: dict, rasters: dict) -> None:
     with pytest.raises(BlendError) as error:
-        messages.check(message, messages.FROM_CLIENT)
+        messages.check(Message(MESSAGES[name].type, header, rasters), forms(name))
     assert error.value.code == "message-invalid"
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_every_field_is_checked(name, field):
+    header, rasters = MESSAGES[name].header, MESSAGES[name].rasters
+    for value in WRONG[field]:
+        refused(name, {**header, field: value}, rasters)
+    if field not in forms(name)[MESSAGES[name].type].optional:
+        refused(name, {k: v for k, v in header.items() if k != field}, rasters)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_nothing_beyond_the_form_is_accepted(name):
+    message = MESSAGES[name]
+    refused(name, {**message.header, "extra": 1}, message.rasters)
+    refused(name, message.header, {**message.rasters, "extra": GREY})
+    for needed in message.rasters.keys() - {"mask"}:
+        refused(name, message.header, {k: v for k, v in message.rasters.items() if k != needed})
+
+
+@pytest.mark.parametrize("name", ["dance", "welcome", "progress", "result", ""])
+def test_a_client_can_send_a_clients_messages_only(name):
+    with pytest.raises(BlendError) as error:
+        messages.check(Message(name), messages.FROM_CLIENT)
+    assert error.value.code == "message-invalid"
+
+
+@pytest.mark.parametrize("value", [0, -1.5, 10**400, "draft", True])
+def test_any_plain_parameter_is_left_to_the_engine(value):
+    submit = MESSAGES["submit"]
+    message = Message("submit", {**submit.header, "parameters": {"style": value}}, submit.rasters)
+    assert messages.check(message, messages.FROM_CLIENT) is message

@@ -30,6 +30,24 @@ def test_a_runtime_folder_that_others_could_use_is_refused(kind, tmp_path):
     assert str(folder) in str(error.value)
 
 
+def test_another_users_folder_is_refused(tmp_path, monkeypatch):
+    folder = runtime.private_dir(tmp_path / "run")
+    # Stands for a second user, whose files a test cannot make without being root.
+    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(BlendError) as error:
+        runtime.private_dir(folder)
+    assert error.value.code == "runtime-dir-unsafe"
+
+
+def test_the_overrides_come_first(monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/r")
+    monkeypatch.setenv("XDG_STATE_HOME", "/s")
+    monkeypatch.setenv("BLEND_DAEMON_RUNTIME_DIR", "/one")
+    monkeypatch.setenv("BLEND_DAEMON_STATE_DIR", "/two")
+    assert runtime.address() == "ipc:///one/socket"
+    assert str(runtime.log_path()) == "/two/daemon.log"
+
+
 def test_folders_follow_the_environment(monkeypatch):
     for name in ("BLEND_DAEMON_RUNTIME_DIR", "BLEND_DAEMON_STATE_DIR", "BLEND_DAEMON_WEIGHTS_DIR"):
         monkeypatch.delenv(name, raising=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 import uuid
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ import zmq
 
 from blend_daemon.engine import Parameters, Problem, blend
 from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, messages
+from blend_daemon.protocol import client as protocol_client
+from blend_daemon.protocol import framing, messages, runtime
 from blend_daemon.protocol.client import Client, Raster
 
 DRAFT = {"preset": "draft"}
@@ -52,9 +54,16 @@ def until(client: Client, job: str, *types: str, limit: float = 60):
 
 def idle(client: Client, limit: float = 20):
     deadline = time.monotonic() + limit
-    while client.status()["running"]:
+    while (status := client.status())["running"] or status["waiting"]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def hurried(client: Client, job: str):
+    """The result of a job that is finished as soon as it computes."""
+    until(client, job, "progress")
+    client.finish(job)
+    return until(client, job, "result")
 
 
 def gone(pid: int, limit: float = 10) -> bool:
@@ -91,6 +100,16 @@ def test_an_error_of_the_engine_comes_back_as_it_is(daemon, cat, coffee, disc):
     assert error.value.hint
 
 
+@pytest.mark.parametrize("parameters", [{"seed": 10**4000}, {"preset": "none"}, {"unheard": 1}], ids=["seed", "preset", "name"])
+def test_a_wrong_parameter_is_told_and_the_worker_lives(parameters, daemon, send):
+    with Client(daemon.address) as client:
+        worker = client.status()["worker"]
+        with pytest.raises(BlendError) as error:
+            list(client.follow(send(client, parameters)))
+        assert error.value.code == "parameter-invalid"
+        assert client.status()["worker"] == worker
+
+
 def test_cancel_frees_the_worker(daemon, send):
     with Client(daemon.address) as client:
         job = send(client, LONG)
@@ -104,35 +123,50 @@ def test_cancel_frees_the_worker(daemon, send):
 
 def test_finish_has_the_best_so_far(daemon, send):
     with Client(daemon.address) as client:
-        job = send(client, LONG)
-        until(client, job, "progress")
-        client.finish(job)
-        result = until(client, job, "result")
+        result = hurried(client, send(client, LONG))
     assert 0 < result.header["report"]["evaluations"] < 1000
+
+
+def test_a_waiting_job_can_be_cancelled_and_finish_leaves_nothing_to_wait_for(daemon, send):
+    with Client(daemon.address) as client:
+        running, second, third = send(client, LONG), send(client, LONG), send(client, LONG)
+        until(client, running, "progress")
+        client.cancel(second)
+        until(client, second, "cancelled", limit=5)
+        client.finish(third)
+        until(client, third, "cancelled", limit=5)
+        assert client.status()["running"] == running
+        client.cancel(running)
+        until(client, running, "cancelled")
 
 
 def test_two_clients_take_turns(daemon, send):
     with Client(daemon.address) as one, Client(daemon.address) as two:
         long = send(one, LONG)
         until(one, long, "progress")
-        second, third = send(one), send(one)
+        second, third = send(one, LONG), send(one, LONG)
         until(one, third, "accepted")
-        other = send(two)
+        other = send(two, LONG)
         assert until(two, other, "accepted").header["position"] == 2
-        one.cancel(long)
-        ends = [until(one, second, "result"), until(two, other, "result"), until(one, third, "result")]
-    order = [line.split("job ")[1][:8] for line in daemon.log().splitlines() if line.endswith("started")][-3:]
-    assert order == [message.header["job"][:8] for message in ends]
+        for client, job in ((one, long), (one, second), (two, other), (one, third)):
+            until(client, job, "progress")
+            assert two.status()["running"] == job
+            client.cancel(job)
+            until(client, job, "cancelled")
 
 
-def test_a_repeated_submit_is_the_same_job(daemon, send):
+def test_a_repeated_submit_is_the_same_job_with_one_end(daemon, send):
     job = uuid.uuid4().hex
     with Client(daemon.address) as client:
+        idle(client)
         ended = client.status()["ended"]
         for _ in range(3):
-            send(client, job=job)
-        one = until(client, job, "result")
-        send(client, job=job)
+            send(client, LONG, job=job)
+        one = hurried(client, job)
+        client.cancel(job)  # too late, and so of no consequence
+        with pytest.raises(AssertionError, match="no "):
+            until(client, job, *messages.LAST, limit=0.5)
+        send(client, LONG, job=job)
         again = until(client, job, "result")
         assert client.status()["ended"] == ended + 1
     assert array(one.rasters["layer"]).tobytes() == array(again.rasters["layer"]).tobytes()
@@ -155,7 +189,7 @@ def test_a_client_that_vanishes_frees_the_worker(daemon, send):
         client = Client(daemon.address)
         until(client, send(client, LONG), "progress")
         client.close()
-        idle(other, 5)
+        idle(other)
 
 
 def test_status_answers_while_the_worker_computes(daemon, send):
@@ -169,8 +203,28 @@ def test_status_answers_while_the_worker_computes(daemon, send):
         until(client, job, "cancelled")
 
 
-@pytest.mark.parametrize("frames", [[b"garbage"], [b"", b""], [b"DIB\x01", b"{}"], [b"DIB\x01", b'{"type":"submit","frames":[]}']])
-def test_garbage_is_refused_and_the_daemon_lives(daemon, frames):
+def submit_frames(parameters="{}", shape=(1, 1, 3)) -> list[bytes]:
+    frames = [{"name": name, "dtype": "uint8", "shape": shape} for name in ("source", "target")]
+    header = {"type": "submit", "job": "0" * 32, "offset": [0, 0], "parameters": "HERE", "frames": frames}
+    return [b"DIB\x01", json.dumps(header).replace('"HERE"', parameters).encode(), b"123", b"456"]
+
+
+GARBAGE = {
+    "not of this protocol": ([b"garbage"], "message-invalid"),
+    "empty frames": ([b"", b""], "message-invalid"),
+    "no type": ([b"DIB\x01", b"{}"], "message-invalid"),
+    "no fields": ([b"DIB\x01", b'{"type":"submit","frames":[]}'], "message-invalid"),
+    "another version": ([b"DIB\x02", b"{}"], "protocol-mismatch"),
+    "huge picture": (submit_frames(shape=(60_000, 60_000, 4)), "image-too-large"),
+    "not a number": (submit_frames(parameters='{"style":NaN}'), "message-invalid"),
+    "infinite": (submit_frames(parameters='{"style":1e999}'), "message-invalid"),
+    "nested": (submit_frames(parameters='{"a":' + "[" * 900 + "]" * 900 + "}"), "message-invalid"),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_is_refused_and_the_daemon_lives(daemon, name):
+    frames, code = GARBAGE[name]
     context = zmq.Context()
     socket = context.socket(zmq.DEALER)
     socket.linger = 0
@@ -178,7 +232,7 @@ def test_garbage_is_refused_and_the_daemon_lives(daemon, frames):
     socket.send_multipart(frames)
     assert socket.poll(5000)
     answer = messages.check(framing.decode(socket.recv_multipart()), messages.FROM_DAEMON)
-    assert (answer.type, answer.header["code"]) == ("failed", "message-invalid")
+    assert (answer.type, answer.header["code"]) == ("failed", code)
     context.destroy(0)
     with Client(daemon.address) as client:
         assert client.status()
@@ -188,11 +242,35 @@ def test_a_worker_that_dies_is_told_of_and_replaced(daemon, send):
     with Client(daemon.address) as client:
         job = send(client, LONG)
         until(client, job, "progress")
-        os.kill(client.status()["worker"], signal.SIGKILL)
+        worker = client.status()["worker"]
+        # The broker is stopped meanwhile, so that it finds a word for the worker and the worker's death at the same time.
+        daemon.process.send_signal(signal.SIGSTOP)
+        os.kill(worker, signal.SIGKILL)
+        client.cancel(job)
+        time.sleep(0.2)
+        daemon.process.send_signal(signal.SIGCONT)
         failed = until(client, job, "failed", limit=5)
         assert failed.header["code"] == "worker-died"
         assert "SIGKILL" in failed.header["message"]
-        assert until(client, send(client), "result")
+        assert hurried(client, send(client, LONG))
+        assert client.status()["worker"] != worker
+
+
+def test_a_daemon_that_hangs_is_noticed_and_a_client_that_was_busy_is_not_alarmed(daemon, monkeypatch):
+    monkeypatch.setattr(protocol_client, "PING", 0.2)
+    monkeypatch.setattr(protocol_client, "SILENCE", 1.0)
+    with Client(daemon.address) as client:
+        assert client.status()
+        time.sleep(1.5)
+        client.pump()
+        daemon.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(BlendError) as error:
+                until(client, "none", limit=5)
+        finally:
+            daemon.process.send_signal(signal.SIGCONT)
+        assert error.value.code == "daemon-gone"
+        assert str(runtime.log_path()) in error.value.hint
 
 
 def test_a_second_daemon_is_refused(daemon):
@@ -217,24 +295,27 @@ def environment(daemon, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["stop", "SIGTERM", "SIGINT"])
-def test_it_stops_and_leaves_nothing_running(how, fresh_daemon):
+def test_it_stops_and_leaves_nothing_running(how, fresh_daemon, send):
     daemon = fresh_daemon
     daemon.start()
     with Client(daemon.address) as client:
         deadline = time.monotonic() + 30
         while not (worker := client.status()["worker"]):
             assert time.monotonic() < deadline
-    if how == "stop":
-        assert daemon.command("stop").returncode == 0
-    else:
-        daemon.process.send_signal(getattr(signal, how))
+        job = send(client, LONG)
+        until(client, job, "accepted")
+        if how == "stop":
+            assert daemon.command("stop").returncode == 0
+        else:
+            daemon.process.send_signal(getattr(signal, how))
+        assert until(client, job, "failed", limit=10).header["code"] == "daemon-stopped"
     assert daemon.process.wait(10) == 0
     assert gone(worker)
     assert sorted(p.name for p in (daemon.folder / "run").iterdir()) == ["lock"]
     assert daemon.command("status").returncode == 1
 
 
-def test_a_client_notices_a_killed_daemon_and_a_new_one_starts(fresh_daemon, send, monkeypatch):
+def test_a_client_notices_a_killed_daemon_and_a_new_one_starts(fresh_daemon, send):
     daemon = fresh_daemon
     daemon.start()
     with Client(daemon.address) as client:
@@ -247,9 +328,11 @@ def test_a_client_notices_a_killed_daemon_and_a_new_one_starts(fresh_daemon, sen
         assert error.value.code == "daemon-gone"
     assert gone(worker), "the worker outlived its broker"
     daemon.process.wait()
+    stale = {p.name for p in (daemon.folder / "run").iterdir()}
+    assert {"socket", "worker-1"} <= stale
     daemon.start()
     with Client(daemon.address) as client:
-        assert until(client, send(client), "result")
+        assert hurried(client, send(client, LONG))
 
 
 def reach(command, monkeypatch, daemon) -> list[str]:
@@ -262,8 +345,6 @@ def reach(command, monkeypatch, daemon) -> list[str]:
 
 
 def test_a_daemon_is_started_on_demand_and_found_the_next_time(fresh_daemon, monkeypatch):
-    import sys
-
     command = [sys.executable, "-m", "blend_daemon.cli"]
     assert "starting" in reach(command, monkeypatch, fresh_daemon)
     assert "starting" not in reach(command, monkeypatch, fresh_daemon)
@@ -276,3 +357,5 @@ def test_a_daemon_that_cannot_start_is_told_with_the_remedy(command, fresh_daemo
         reach(command, monkeypatch, fresh_daemon)
     assert error.value.code == "daemon-not-started"
     assert "blend-daemon doctor" in error.value.hint
+    # A command that ran may have told the log why it ended; of one that is missing the message tells all.
+    assert str(fresh_daemon.folder / "state/daemon.log") in error.value.hint or command[0] in str(error.value)
