@@ -5,7 +5,12 @@ The names are imported when they are first used, so that `blend_daemon.engine.pr
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Read by torch's OpenMP when it is loaded. Threads that spin while they wait make a blend four times slower as soon as anything
+# else, such as GIMP, wants the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from blend_daemon.engine.blending import Blend, blend, warm
