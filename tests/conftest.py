@@ -14,6 +14,8 @@ import pytest
 from skimage import data
 from skimage.transform import resize
 
+import blend_daemon.engine  # noqa: F401 - before torch, whose threads it tells how to wait
+
 DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
 
 
