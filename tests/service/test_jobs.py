@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from blend_daemon.errors import BlendError
-from blend_daemon.service.jobs import IN_ALL, PER_CLIENT, REMEMBERED, Job, Queue, State
+from blend_daemon.service.jobs import ENDED, IN_ALL, PER_CLIENT, REMEMBERED, Job, Queue, State
 
 
 def add(queue: Queue, client: bytes, id: str) -> Job:
@@ -91,3 +93,26 @@ def test_the_queue_is_bounded_for_each_and_for_all():
     with pytest.raises(BlendError):
         add(queue, b"new", "more")
     assert len(queue) == IN_ALL
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_each_job_ends_once_and_the_positions_are_the_order(seed):
+    chance = random.Random(seed)
+    queue, live, ended = Queue(), [], []
+    for k in range(300):
+        event = chance.choice(["add", "add", "next", "end"])
+        if event == "add" and len(live) < PER_CLIENT:
+            live.append(add(queue, chance.choice([b"a", b"b", b"c"]), str(k)))
+        elif event == "next":
+            first = next(iter(queue.waiting()), None)
+            taken = queue.next()
+            assert taken is None or taken is first
+        elif event == "end" and live:
+            job = live.pop(chance.randrange(len(live)))
+            queue.end(job, chance.choice(ENDED), "last")
+            ended.append(job)
+        in_order = [*([queue.running] if queue.running else []), *queue.waiting()]
+        assert sorted(job.id for job in in_order) == sorted(job.id for job in live)
+        assert [queue.position(job) for job in in_order] == list(range(len(in_order)))
+        assert sum(job.state is State.RUNNING for job in live) == (queue.running is not None)
+        assert all(job.state in ENDED and job.last == "last" for job in ended)
