@@ -220,9 +220,7 @@ class Server:
         address = f"ipc://{runtime.runtime_dir() / f'worker-{self._starts}'}"
         self._worker.bind(address)
         command = [sys.executable, "-m", "blend_daemon.service.worker", address, self._device]
-        # OpenMP's threads spin while they wait for one another; with other work on the machine that makes a blend some four times slower.
-        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-        self._process = await asyncio.create_subprocess_exec(*command, env=environment, stdin=asyncio.subprocess.PIPE)
+        self._process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
         return self._process
 
     async def _hear_worker(self) -> None:
