@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import root
 
 PROJECT = Path(__file__).resolve().parents[2]
+HOST = "/host"  # where the sandbox shows the machine
 DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
 
 
@@ -44,10 +46,17 @@ class Gimp:
         code = "import sys; print('%d.%d' % sys.version_info[:2])"
         return _output([*self._sandbox(self.environment), "/usr/bin/python3", "-c", code]).strip()
 
-    def install(self, daemon_command: list[str]) -> None:
+    def install(self) -> None:
         """Assemble the plug-in as the installer does."""
+        daemon = DAEMON
+        if self._root is not None:
+            # The daemon that the plug-in starts is the project's own, which needs the machine's Python and libraries: a second
+            # sandbox inside GIMP's, with the machine as its root.
+            work = str(self._work)
+            bwrap = [f"{HOST}{shutil.which('bwrap')}", "--ro-bind", HOST, "/", "--dev", "/dev", "--ro-bind", "/proc", "/proc"]
+            daemon = [*bwrap, "--bind", work, work, *DAEMON]
         tool = [sys.executable, str(PROJECT / "tools/assemble_plugin.py"), str(self.plug_ins)]
-        tool += ["--python-version", self.python_version(), "--daemon-command", *daemon_command]
+        tool += ["--python-version", self.python_version(), "--daemon-command", *daemon]
         subprocess.run(tool, check=True, stdout=subprocess.DEVNULL)
 
     def run(self, script: Path, screen: bool = False, **environment: str) -> subprocess.CompletedProcess:
@@ -67,10 +76,7 @@ class Gimp:
             command += ["--ro-bind", str(self._root / folder), f"/{folder}"]
         for folder in ("bin", "lib", "lib64", "sbin"):
             command += ["--symlink", f"usr/{folder}", f"/{folder}"]
-        # The daemon that the plug-in starts is the project's own, from the environment that runs these tests.
-        for path in {Path(sys.prefix), Path(sys.base_prefix), PROJECT, Path(environment.get("BLEND_DAEMON_WEIGHTS_DIR", PROJECT))}:
-            command += ["--ro-bind", str(path), str(path)]
-        command += ["--bind", str(self._work), str(self._work), "--clearenv"]
+        command += ["--ro-bind", "/", HOST, "--bind", str(self._work), str(self._work), "--clearenv"]
         for name, value in environment.items():
             command += ["--setenv", name, value]
         return command
