@@ -76,7 +76,18 @@ class Gimp:
             command += ["--ro-bind", str(self._root / folder), f"/{folder}"]
         for folder in ("bin", "lib", "lib64", "sbin"):
             command += ["--symlink", f"usr/{folder}", f"/{folder}"]
-        command += ["--ro-bind", "/", HOST, "--bind", str(self._work), str(self._work), "--clearenv"]
+        command += [
+            "--ro-bind",
+            "/",
+            HOST,
+            "--ro-bind",
+            str(PROJECT),
+            str(PROJECT),
+            "--bind",
+            str(self._work),
+            str(self._work),
+            "--clearenv",
+        ]
         for name, value in environment.items():
             command += ["--setenv", name, value]
         return command
