@@ -6,6 +6,7 @@ divided by N_l and the number of positions, alpha_l = beta_l = 1, and gamma_l = 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -30,7 +31,7 @@ SECOND_STYLE = 10e7
 LEVELS = 255.0
 
 
-class _Objective:
+class _Objective(ABC):
     """What both stages share: style, histogram and total variation against the target over the whole canvas."""
 
     def __init__(self, features: Features, target: Tensor, style: float) -> None:
@@ -51,8 +52,9 @@ class _Objective:
         self.last = {name: loss.detach() for name, loss in losses.items()}
         return value.detach(), gradient.flatten()
 
+    @abstractmethod
     def losses(self, z: Tensor) -> dict[str, Tensor]:
-        raise NotImplementedError
+        """Weighted losses by name of the stage's picture z, (1, c, h, w)."""
 
     def of_target(self, image: Tensor, features: dict[str, Tensor]) -> dict[str, Tensor]:
         style = torch.stack([style_loss(gram(features[k]) / features[k].shape[1], g) for k, g in self._grams.items()]).sum()
