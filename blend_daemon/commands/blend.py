@@ -89,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
 
     with _Bar(args.quiet) as bar:
         outcome = (_through_daemon if args.daemon else _here)(problem, parameters, mask, bar)
+    for note in outcome.report["notes"]:
+        print(f"blend-daemon: {note}", file=sys.stderr)
     images.write(args.output, composite(target.raster, outcome.layer, outcome.box), target)
     if args.layer:
         import numpy as np

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from blend_daemon.engine.blending import Blend, blend, warm
     from blend_daemon.engine.pixels import composite
     from blend_daemon.engine.presets import Parameters
+    from blend_daemon.engine.preview import poisson_preview
     from blend_daemon.engine.problem import Problem
     from blend_daemon.engine.progress import Cancelled, Directive, Progress
 
 _HOME = {
     "Blend": "blending", "blend": "blending", "warm": "blending", "composite": "pixels", "Parameters": "presets", "Problem": "problem",
-    "Cancelled": "progress", "Directive": "progress", "Progress": "progress",
+    "Cancelled": "progress", "Directive": "progress", "Progress": "progress", "poisson_preview": "preview",
 }  # fmt: skip
-__all__ = ["Blend", "Cancelled", "Directive", "Parameters", "Problem", "Progress", "blend", "composite", "warm"]
+__all__ = ["Blend", "Cancelled", "Directive", "Parameters", "Problem", "Progress", "blend", "composite", "poisson_preview", "warm"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from blend_daemon.engine.poisson import Surroundings
 from blend_daemon.engine.presets import PRESETS, Parameters, Preset
 from blend_daemon.engine.problem import Problem
 from blend_daemon.engine.progress import Cancelled, Clock, Directive, Observer, Progress
+from blend_daemon.errors import BlendError
 
 CONTEXT = 48  # px of target around the mask that the network sees; what it sees changes within 46 px of the mask
 GRADIENT, CONTENT, STYLE, HISTOGRAM = 0.03, 1.0, 0.1, 0.1  # weights of the losses with all sliders in the middle
@@ -38,7 +39,7 @@ class Blend:
     ----------
     layer : (height, width, colour channels of the target + 1) raster of the target's dtype; alpha is the mask
     box : (x, y, width, height) of the layer on the target
-    report : preset, weights, seed, device, versions, timings and losses, ready for JSON
+    report : preset, weights, seed, device, versions, timings, losses, and notes for the user (sentences), ready for JSON
     """
 
     layer: Raster
@@ -55,7 +56,7 @@ def warm(device: str = "auto") -> str:
 
 
 def blend(problem: Problem, parameters: Parameters, observe: Observer | None = None) -> Blend:
-    """Blend the source into the target.
+    """Blend the source into the target. Where memory runs out the working size steps down, then the CPU computes; a note tells.
 
     Parameters
     ----------
@@ -67,11 +68,44 @@ def blend(problem: Problem, parameters: Parameters, observe: Observer | None = N
     Cancelled
         if `observe` answered CANCEL
     BlendError
-        `device-*`, `weights-*`
+        `device-*`, `weights-*`, `out-of-memory`
     """
     began = time.monotonic()
-    preset = PRESETS[parameters.preset]
     device = devices.choose(parameters.device)
+    for attempt in _attempts(device, PRESETS[parameters.preset], problem.box[2] * problem.box[3]):
+        try:
+            return _attempt(problem, parameters, attempt, began, observe)
+        except (RuntimeError, MemoryError) as error:
+            if not devices.out_of_memory(error):
+                raise
+        devices.free_memory(attempt.device)  # out here the failed attempt's tensors are no longer held by a traceback
+    raise BlendError(
+        "out-of-memory",
+        "There is not enough memory for this blend, not even at a smaller working size.",
+        "Close other programs, or make the selection smaller.",
+    )
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    device: torch.device
+    preset: Preset
+    notes: list[str]
+
+
+def _attempts(device: torch.device, preset: Preset, pixels: int) -> Iterator[_Attempt]:
+    """What to try in turn until the memory suffices: smaller working sizes, then the CPU with its own memory."""
+    for place in dict.fromkeys((device, torch.device("cpu"))):
+        for share in (1, 2, 4, 8):
+            size = preset.working_pixels if share == 1 else min(preset.working_pixels, pixels) // share
+            stepped_down = place != device or share > 1
+            note = f"Memory ran out: computed on {place} at a working size of at most {size} pixels."
+            yield _Attempt(place, replace(preset, working_pixels=size), [note] if stepped_down else [])
+
+
+def _attempt(problem: Problem, parameters: Parameters, attempt: _Attempt, began: float, observe: Observer | None) -> Blend:
+    loading = time.monotonic()
+    device = attempt.device
     # The published equations are there to be compared with, so they run in the precision they were published in.
     dtype = torch.float32 if parameters.preset == "paper" else devices.precision(device)
     features, trunk = devices.features(device, dtype)
@@ -79,7 +113,7 @@ def blend(problem: Problem, parameters: Parameters, observe: Observer | None = N
     torch.manual_seed(parameters.seed)
     run = _Run(problem, observe)
     method = _paper if parameters.preset == "paper" else _staged
-    colours = method(problem, parameters, preset, features, run)
+    colours = method(problem, parameters, attempt.preset, features, run)
     done = time.monotonic()
     report = {
         **asdict(parameters),
@@ -88,9 +122,10 @@ def blend(problem: Problem, parameters: Parameters, observe: Observer | None = N
         "weights": trunk,
         "versions": {"blend-daemon": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "box": list(problem.box),
-        "seconds": {"load": round(loaded - began, 3), "blend": round(done - loaded, 3)},
+        "seconds": {"load": round(loaded - loading, 3), "blend": round(done - began - (loaded - loading), 3)},
         "evaluations": run.evaluations,
         "losses": run.history,
+        "notes": attempt.notes,
     }
     return Blend(problem.layer(colours), problem.box, report)
 

@@ -41,6 +41,19 @@ def precision(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that a device's memory ran out. Accelerators have a class for it, the CPU and MPS have just words."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in ("out of memory", "can't allocate memory"))
+
+
+def free_memory(device: torch.device) -> None:
+    """Give a device's cached memory back."""
+    if device.type != "cpu":
+        getattr(torch, device.type).empty_cache()
+
+
 @lru_cache(maxsize=2)
 def features(device: torch.device, dtype: torch.dtype) -> tuple[Features, str]:
     """The network on a device and the name of its trunk, loaded once a process. Raises BlendError `weights-*`."""

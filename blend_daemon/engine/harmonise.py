@@ -33,7 +33,7 @@ LEAST_SPREAD, MOST_SPREAD = (
     0.45,
     1.3,
 )  # share of its own spread of colours that an object keeps in the flattest and takes in the most vivid surroundings
-ITERATIONS = 25
+ITERATIONS = 12
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,23 @@ def gram(features: Tensor, weight: Tensor | None = None) -> Tensor:
     # Positions first: that is how channels_last features lie in memory, so nothing is copied.
     flat = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
     if weight is None:
-        return (flat.T @ flat).float() / len(flat)
-    weighted = flat * weight.reshape(-1, 1).to(flat.dtype)
-    return (weighted.T @ flat).float() / weight.sum().clamp(min=1e-6)
+        return _Gram.apply(flat, flat) / len(flat)
+    weighted = flat.detach() * weight.reshape(-1, 1).to(flat.dtype)
+    return _Gram.apply(flat, weighted) / weight.sum().clamp(min=1e-6)
+
+
+class _Gram(torch.autograd.Function):
+    """`F^T W F` of F and W F, both (M, N), for a diagonal W. The derivative `W F (D + D^T)` is one product where autograd takes two."""
+
+    @staticmethod
+    def forward(ctx, flat, weighted):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(weighted)
+        return (weighted.T @ flat).float()
+
+    @staticmethod
+    def backward(ctx, d):  # type: ignore[no-untyped-def]
+        (weighted,) = ctx.saved_tensors
+        return weighted @ (d + d.T).to(weighted.dtype), None
 
 
 def style_loss(matrix: Tensor, wanted: Tensor) -> Tensor:

@@ -122,6 +122,8 @@ class Session:
         assert self._result is not None
         name = _("{name} blended").format(name=self._layer.get_name()) if self._layer.is_valid() else ""
         canvas.insert(self._image, self._layer, self._result.rasters["layer"], tuple(self._result.header["box"]), name)
+        for note in self._result.header["report"]["notes"]:
+            Gimp.message(note)
 
     def cancel(self) -> None:
         """Give the job up; the daemon is told at once."""

@@ -11,7 +11,7 @@ from test_lbfgs import Reads
 
 from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, composite, stages
 from blend_daemon.engine import device as devices
-from blend_daemon.engine.blending import _weights
+from blend_daemon.engine.blending import _attempts, _weights
 from blend_daemon.engine.presets import PRESETS
 from blend_daemon.errors import BlendError
 
@@ -171,3 +171,79 @@ def test_a_device_that_is_not_there_is_named(name, code, cat, coffee, disc):
         run(Problem.from_arrays(cat, coffee, disc), device=name)
     assert error.value.code == code
     assert name in str(error.value)
+
+
+@pytest.fixture
+def small_memory(monkeypatch):
+    """Stands for a device whose memory suffices for so many pixels: the machine's own would have to be filled to see the error."""
+
+    def limit(pixels: int) -> None:
+        evaluate = stages.Objective.__call__
+
+        def fake(self, x):
+            if x.numel() > 3 * pixels:
+                raise torch.OutOfMemoryError("out of memory (as the test wants it)")
+            return evaluate(self, x)
+
+        monkeypatch.setattr(stages.Objective, "__call__", fake)
+
+    return limit
+
+
+def test_when_memory_runs_out_a_smaller_working_size_is_taken_and_told(cat, coffee, disc, small_memory):
+    small_memory(2000)
+    problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
+    result = run(problem)
+    outside_is_untouched(problem, result)
+    assert len(result.report["notes"]) == 1
+    assert "Memory ran out" in result.report["notes"][0]
+
+
+def test_when_no_size_fits_the_error_says_so(cat, coffee, disc, small_memory):
+    small_memory(1)
+    with pytest.raises(BlendError) as error:
+        run(Problem.from_arrays(cat, coffee, disc))
+    assert error.value.code == "out-of-memory"
+
+
+def test_an_accelerator_steps_down_to_the_cpu():
+    tried = list(_attempts(torch.device("cuda"), PRESETS["standard"], 40_000))
+    assert [(a.device.type, a.preset.working_pixels) for a in tried][:5] == [
+        ("cuda", 600_000), ("cuda", 20_000), ("cuda", 10_000), ("cuda", 5_000), ("cpu", 600_000),
+    ]  # fmt: skip
+    assert [bool(a.notes) for a in tried] == [False, *[True] * 7]
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(cat, coffee, disc, monkeypatch):
+    def broken(self, x):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(stages.Objective, "__call__", broken)
+    with pytest.raises(RuntimeError, match="a fault"):
+        run(Problem.from_arrays(cat, coffee, disc))
+
+
+@pytest.mark.parametrize("slider", ["style", "content", "colour", "seam"])
+def test_a_slider_moves_one_way(slider, cat, coffee, disc):
+    """From 0 over 50 to 100: style nears the target's roughness, content leaves the object, colour its own colours, seam goes deeper."""
+    problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
+    inside = disc > 200
+    own = cat[inside].astype(float)
+
+    def measure(value: float) -> float:
+        layer = run(problem, **{slider: value}).layer
+        x, y = problem.box[0] - 20, problem.box[1] - 10
+        h, w = layer.shape[:2]
+        blended, source = layer[..., :3].astype(float), cat[y : y + h, x : x + w].astype(float)
+        centre = disc[y : y + h, x : x + w] > 200
+        if slider == "colour":
+            return float(np.abs(blended[centre].mean(axis=0) - own.mean(axis=0)).sum())
+        if slider == "seam":
+            core = np.s_[h // 2 - 6 : h // 2 + 6, w // 2 - 6 : w // 2 + 6]
+            return float(np.abs(blended[core].mean(axis=(0, 1)) - source[core].mean(axis=(0, 1))).sum())
+        high = lambda a: a[1:-1, 1:-1] * 4 - a[:-2, 1:-1] - a[2:, 1:-1] - a[1:-1, :-2] - a[1:-1, 2:]
+        change = float(np.abs(high(blended) - high(source))[centre[1:-1, 1:-1]].mean())
+        return change if slider == "style" else -change
+
+    low, middle, top = (measure(value) for value in (0, 50, 100))
+    assert low < middle < top
