@@ -1,8 +1,9 @@
 """What each ingredient of the engine does: blend the cases with one ingredient changed at a time and score the results.
 
-    python benchmarks/ablation.py [SETS ...] [--preset draft] [--json]
+    python benchmarks/ablation.py [SETS ...] [--preset draft] [--sliders] [--json]
 
-SETS as in benchmarks/quality.py. The engine runs in this process, with one of its constants or functions replaced for each row.
+SETS as in benchmarks/quality.py. The engine runs in this process, with one of its constants or functions replaced for each row. With
+--sliders the rows are each slider's way from 0 to 100 instead.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from PIL import Image
 from quality import FIGURES, SHARED, scorecard
 
 from blend_daemon.engine import Parameters, Problem, blend, blending, composite, harmonise, stages
-from blend_daemon.engine.presets import PRESETS
+from blend_daemon.engine.presets import PRESETS, SLIDERS
 
 weights, harmony = blending._weights, blending._harmony
 
@@ -68,10 +69,14 @@ ROWS: dict[str, tuple[dict, dict, dict, Callable | None]] = {
 }
 
 
+NOTHING: tuple[dict, dict, dict, None] = ({}, {}, {}, None)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", type=Path)
     parser.add_argument("--preset", default="draft")
+    parser.add_argument("--sliders", action="store_true")
     parser.add_argument("--scorecard", type=Path, default=SHARED / "scorecard.py")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -80,7 +85,10 @@ def main() -> int:
     rows = []
     if not args.json:
         print(f"{'':36}{'case':6}" + "".join(f"{name:>11}" for name in (*FIGURES[1:], "seconds")))
-    for name, (of_blending, of_harmonise, of_stages, of_preset) in ROWS.items():
+    settings: list[tuple[str, tuple, dict[str, float]]] = [(name, changes, {}) for name, changes in ROWS.items()]
+    if args.sliders:
+        settings = [(f"{slider} {value}", NOTHING, {slider: value}) for slider in SLIDERS for value in range(0, 101, 25)]
+    for name, (of_blending, of_harmonise, of_stages, of_preset), sliders in settings:
         for case in cases:
             source, mask, target = (np.array(Image.open(case / f"{n}.png")) for n in ("source", "mask", "target"))
             target = target[:, :, :3]
@@ -92,7 +100,7 @@ def main() -> int:
                 if of_preset:
                     stack.enter_context(patch.dict(PRESETS, of_preset(args.preset)))
                 began = time.monotonic()
-                result = blend(problem, Parameters.from_mapping({"preset": args.preset}))
+                result = blend(problem, Parameters.from_mapping({"preset": args.preset, **sliders}))
                 seconds = time.monotonic() - began
             out = composite(target, result.layer, result.box)
             aligned = np.where(source[..., 3:] > 0, source[..., :3], target) if source.shape[2] == 4 else source

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
-    from blend_daemon.engine.blending import Blend, blend, warm
+    from blend_daemon.engine.blending import Blend, blend, sketch, warm
     from blend_daemon.engine.pixels import composite
     from blend_daemon.engine.presets import Parameters
     from blend_daemon.engine.preview import poisson_preview
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from blend_daemon.engine.progress import Cancelled, Directive, Progress
 
 _HOME = {
-    "Blend": "blending", "blend": "blending", "warm": "blending", "composite": "pixels", "Parameters": "presets", "Problem": "problem",
-    "Cancelled": "progress", "Directive": "progress", "Progress": "progress", "poisson_preview": "preview",
+    "Blend": "blending", "blend": "blending", "sketch": "blending", "warm": "blending", "composite": "pixels", "Parameters": "presets",
+    "poisson_preview": "preview", "Problem": "problem", "Cancelled": "progress", "Directive": "progress", "Progress": "progress",
 }  # fmt: skip
-__all__ = ["Blend", "Cancelled", "Directive", "Parameters", "Problem", "Progress", "blend", "composite", "poisson_preview", "warm"]
+__all__ = [
+    "Blend", "Cancelled", "Directive", "Parameters", "Problem", "Progress", "blend", "composite", "poisson_preview", "sketch", "warm",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -53,6 +54,15 @@ def warm(device: str = "auto") -> str:
     features, _ = devices.features(chosen, devices.precision(chosen))
     features(torch.zeros(1, 3, 64, 64, device=chosen), stages.STYLE_LAYERS)
     return str(chosen)
+
+
+def sketch(problem: Problem, parameters: Parameters) -> Raster:
+    """What the optimiser starts from (see `harmonise`), as a uint8 layer raster over `problem.box`: a first look that follows the
+    sliders. Raises BlendError `device-*`."""
+    pixels = reach(problem.pixels)
+    window = problem.window(pixels)
+    around = Surroundings.of(problem, window, devices.choose(parameters.device))
+    return _preview(problem, _in_box(harmonise(around, _harmony(parameters), pixels), window, problem.box))
 
 
 def blend(problem: Problem, parameters: Parameters, observe: Observer | None = None) -> Blend:
@@ -111,12 +121,12 @@ def _attempt(problem: Problem, parameters: Parameters, attempt: _Attempt, began:
     features, trunk = devices.features(device, dtype)
     loaded = time.monotonic()
     torch.manual_seed(parameters.seed)
-    run = _Run(problem, observe)
+    run = _Run(problem, parameters, observe)
     method = _paper if parameters.preset == "paper" else _staged
-    colours = method(problem, parameters, attempt.preset, features, run)
+    colours = method(problem, attempt.preset, features, run)
     done = time.monotonic()
     report = {
-        **asdict(parameters),
+        **asdict(run.parameters),
         "device": str(device),
         "precision": str(dtype).removeprefix("torch."),
         "weights": trunk,
@@ -131,23 +141,24 @@ def _attempt(problem: Problem, parameters: Parameters, attempt: _Attempt, began:
 
 
 class _Run:
-    """Counts evaluations, tells the observer and hears its directive."""
+    """Counts evaluations, tells the observer and hears its word; `parameters` are the present ones."""
 
-    def __init__(self, problem: Problem, observe: Observer | None) -> None:
-        self._problem, self._observe = problem, observe
+    def __init__(self, problem: Problem, parameters: Parameters, observe: Observer | None) -> None:
+        self._problem, self.parameters, self._observe = problem, parameters, observe
+        self._clock = Clock()
         self.evaluations = 0
         self.history: dict[str, dict[str, float]] = {}
 
     def plan(self, costs: list[tuple[int, float]]) -> None:
         """Evaluations to come, as (count, cost of each) for each scale."""
-        self._total = sum(count for count, _ in costs)
-        self._costs = [cost for count, cost in costs for _ in range(count)]
-        self._clock = Clock(sum(self._costs))
+        self._costs = deque(cost for count, cost in costs for _ in range(count))
+        self._total = self.evaluations + len(self._costs)
+        self._clock.plan(sum(self._costs))
 
-    def report(self, stage: str, objective: Any, value: Tensor, colours: Callable[[], Floats]) -> bool:
-        """Tell of one evaluation; True if the run is to end here and keep its result. Raises Cancelled."""
+    def report(self, stage: str, objective: Any, value: Tensor, colours: Callable[[], Floats]) -> Parameters | bool:
+        """Tell of one evaluation; True if the run is to end here and keep its result, parameters to go on for. Raises Cancelled."""
         self.evaluations += 1
-        seconds_left = self._clock.advance(self._costs[self.evaluations - 1])
+        seconds_left = self._clock.advance(self._costs.popleft())
         if self._observe is None and self.evaluations < self._total:
             return False
         losses = {name: float(loss) for name, loss in objective.last.items()}
@@ -158,10 +169,13 @@ class _Run:
             stage, self.evaluations, self._total, float(value), losses, seconds_left, self._problem.box,
             lambda: _preview(self._problem, colours()),
         )  # fmt: skip
-        directive = self._observe(progress)
-        if directive is Directive.CANCEL:
+        word = self._observe(progress)
+        if word is Directive.CANCEL:
             raise Cancelled
-        return directive is Directive.FINISH
+        if isinstance(word, Mapping):
+            self.parameters = self.parameters.moved(word)
+            return self.parameters
+        return word is Directive.FINISH
 
 
 def _preview(problem: Problem, colours: Floats) -> Raster:
@@ -181,36 +195,41 @@ def _working_size(height: int, width: int, limit: int) -> tuple[int, int]:
     return max(round(height * factor), 8), max(round(width * factor), 8)
 
 
-def _staged(problem: Problem, parameters: Parameters, preset: Preset, features: Features, run: _Run) -> Floats:
-    device = features.device
-    margin = max(CONTEXT, reach(problem.pixels))
-    window = problem.window(margin)
-    around = Surroundings.of(problem, window, device)
-    start = harmonise(around, _harmony(parameters), reach(problem.pixels))
-    height, width = start.shape[1:]
+def _staged(problem: Problem, preset: Preset, features: Features, run: _Run) -> Floats:
+    pixels = reach(problem.pixels)
+    window = problem.window(max(CONTEXT, pixels))
+    around = Surroundings.of(problem, window, features.device)
+    height, width = around.mask.shape
     working = _working_size(height, width, preset.working_pixels)
-
     depth = torch.from_numpy(ndimage.distance_transform_edt(around.unknown.cpu().numpy())).to(around.mask)
     exists = (around.known | around.unknown).to(around.mask)
-    scene = stages.Scene(
-        around.target[None], start[None], around.mask[None, None], exists[None, None],
-        ((depth - 1) / SEAM_TAPER).clamp(0, 1)[None, None],
-    )  # fmt: skip
-    if working != (height, width):
-        scene = scene.shrunk(*working)
+    freedom = ((depth - 1) / SEAM_TAPER).clamp(0, 1)
 
+    def aim_at(parameters: Parameters) -> tuple[stages.Aim, Tensor]:
+        start = harmonise(around, _harmony(parameters), pixels)
+        scene = stages.Scene(around.target[None], start[None], *(x[None, None] for x in (around.mask, exists, freedom)))
+        return stages.Aim(scene if working == (height, width) else scene.shrunk(*working), _weights(parameters)), start
+
+    aim, start = aim_at(run.parameters)
     steps = zip((0.25, 0.5, 1.0), preset.evaluations, (1, 1, 2), strict=True)
     scales = [stages.Scale(factor, count, stage) for factor, count, stage in steps]
-    run.plan([(scale.evaluations, scale.factor**2) for scale in scales])
+    costs = [(scale.evaluations, scale.factor**2) for scale in scales]
+    run.plan(costs)
 
     def blended(difference: Tensor) -> Floats:
         full = F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)[0]
         return _in_box((start + full).clamp(0, 1) if not _is_float(problem) else start + full, window, problem.box)
 
-    def report(stage: str, objective: stages.Objective, x: Tensor, value: Tensor) -> bool:
-        return run.report(stage, objective, value, lambda: blended(objective.difference(x)))
+    def report(scale: stages.Scale, objective: stages.Objective, x: Tensor, value: Tensor) -> stages.Aim | bool:
+        nonlocal start
+        word = run.report(f"stage {scale.stage}", objective, value, lambda: blended(objective.difference(x)))
+        if isinstance(word, bool):
+            return word
+        aim, start = aim_at(word)
+        run.plan(costs[scales.index(scale) :])
+        return aim
 
-    return blended(stages.optimise(features, scene, scales, _weights(parameters), report))
+    return blended(stages.optimise(features, aim, scales, report))
 
 
 def _is_float(problem: Problem) -> bool:
@@ -241,7 +260,7 @@ def _point(value: float, low: float, neutral: float, high: float) -> float:
     return low + (neutral - low) * value / 50 if value <= 50 else neutral + (high - neutral) * (value - 50) / 50
 
 
-def _paper(problem: Problem, parameters: Parameters, preset: Preset, features: Features, run: _Run) -> Floats:
+def _paper(problem: Problem, preset: Preset, features: Features, run: _Run) -> Floats:
     canvas = (0, 0, problem.target.shape[1], problem.target.shape[0])
     around = Surroundings.of(problem, canvas, features.device)
     source = torch.where(around.sourced, around.source, around.target)
@@ -255,9 +274,10 @@ def _paper(problem: Problem, parameters: Parameters, preset: Preset, features: F
         return _in_box(full[0].clamp(0, 1), canvas, problem.box)
 
     def report(stage: str, objective: Any, colours: Callable[[], Tensor], value: Tensor) -> bool:
-        return run.report(stage, objective, value, lambda: blended(colours()))
+        # Published as they are, the algorithms have no sliders that could move.
+        return run.report(stage, objective, value, lambda: blended(colours())) is True
 
-    generator = torch.Generator().manual_seed(parameters.seed)
+    generator = torch.Generator().manual_seed(run.parameters.seed)
     return blended(
         paper.optimise(
             features, shrink(around.target[None]), shrink(source[None]), shrink(around.mask[None, None]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from blend_daemon.errors import BlendError
@@ -57,6 +57,13 @@ class Parameters:
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 100:
                 raise BlendError("parameter-invalid", f"The value of {name} is {value!r}.", "It is a number from 0 to 100.")
         return replace(parameters, seed=seed, device=device, **values)
+
+    def moved(self, sliders: Mapping[str, Any]) -> Parameters:
+        """These parameters with some sliders at other values. Raises BlendError `parameter-invalid`."""
+        for name in sliders:
+            if name not in SLIDERS:
+                raise BlendError("parameter-invalid", f"There is no slider {name!r}.", f"Known are {', '.join(SLIDERS)}.")
+        return self.from_mapping({**asdict(self), **sliders})
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -11,7 +11,7 @@ from blend_daemon.engine.pixels import Box, Raster
 
 
 class Directive(Enum):
-    """A caller's answer: go on, stop and keep the best so far, or stop and forget."""
+    """A caller's answer: go on, stop and keep the best so far, or stop and forget. Sliders, by name, re-aim the run instead."""
 
     CONTINUE = "continue"
     FINISH = "finish"
@@ -47,18 +47,23 @@ class Progress:
     preview: Callable[[], Raster]
 
 
-Observer = Callable[[Progress], Directive | None]
+Observer = Callable[[Progress], Directive | Mapping[str, float] | None]
 
 
 class Clock:
     """Estimates the time left from the cost of what is done and what is planned, in any unit of cost."""
 
-    def __init__(self, total: float) -> None:
-        self._total, self._done = total, 0.0
+    def __init__(self) -> None:
+        self._left = self._done = 0.0
         self._began = time.monotonic()
+
+    def plan(self, cost: float) -> None:
+        """From here on `cost` is to be done."""
+        self._left = cost
 
     def advance(self, cost: float) -> float | None:
         """Count `cost` as done and return the seconds left."""
         self._done += cost
+        self._left -= cost
         spent = time.monotonic() - self._began
-        return None if self._done <= 0 else max(self._total - self._done, 0) * spent / self._done
+        return None if self._done <= 0 else max(self._left, 0) * spent / self._done

@@ -208,40 +208,50 @@ class Scale:
     stage: int
 
 
-Report = Callable[[str, Objective, Tensor, Tensor], bool]
+@dataclass(frozen=True)
+class Aim:
+    """What the run is after: the window at the working scale, and the loss weights of stage 1 and stage 2."""
+
+    scene: Scene
+    weights: dict[int, Weights]
 
 
-def optimise(features: Features, scene: Scene, scales: list[Scale], weights: dict[int, Weights], report: Report) -> Tensor:
+Report = Callable[[Scale, Objective, Tensor, Tensor], "Aim | bool"]
+
+
+def optimise(features: Features, aim: Aim, scales: list[Scale], report: Report) -> Tensor:
     """Run the scales in order.
 
     Parameters
     ----------
-    scene : the window at the working scale
-    weights : loss weights of stage 1 and stage 2
-    report : called after every evaluation with the stage's name, the objective, the best x and its value; True ends the run
+    aim : what to run for
+    report : called after every evaluation with the scale, the objective, the best x and its value. True ends the run;
+        another aim, with a scene of the same size, goes on from the difference reached so far, with all evaluations of the scale
 
     Returns
     -------
-    (1, c, h, w): the difference to `scene.start` at the working scale, 0 where the mask is 0
+    (1, c, h, w): the difference to the last aim's `scene.start` at the working scale, 0 where the mask is 0
     """
-    height, width = scene.target.shape[-2:]
+    height, width = aim.scene.target.shape[-2:]
     deepest = STRIDE[STYLE_LAYERS[-1]]
-    difference = torch.zeros_like(scene.start)
+    difference = torch.zeros_like(aim.scene.start)
     for scale in (scale for scale in scales if scale.evaluations):
         h, w = max(round(height * scale.factor), deepest), max(round(width * scale.factor), deepest)
-        level = scene if (h, w) == (height, width) else scene.shrunk(h, w)
-        x = level.start + F.interpolate(difference, (h, w), mode="bilinear", align_corners=False)
-        objective = Objective(features, level, weights[scale.stage])
-        if scale.stage == 2:
-            objective.keep_content(objective.compose(x))
-        optimiser = LBFGS(objective, x.flatten())
-        done = False
-        for _ in range(scale.evaluations):
-            optimiser.iterate()
-            done = report(f"stage {scale.stage}", objective, optimiser.x, optimiser.f)
-            if done:
-                break
-        difference = (optimiser.x.view_as(level.start) - level.start) * (level.mask > 0)
-        if done:
+        word: Aim | bool = aim
+        while isinstance(word, Aim):
+            aim = word
+            level = aim.scene if (h, w) == (height, width) else aim.scene.shrunk(h, w)
+            x = level.start + F.interpolate(difference, (h, w), mode="bilinear", align_corners=False)
+            objective = Objective(features, level, aim.weights[scale.stage])
+            if scale.stage == 2:
+                objective.keep_content(objective.compose(x))
+            optimiser = LBFGS(objective, x.flatten())
+            for _ in range(scale.evaluations):
+                optimiser.iterate()
+                word = report(scale, objective, optimiser.x, optimiser.f)
+                if word:
+                    break
+            difference = (optimiser.x.view_as(level.start) - level.start) * (level.mask > 0)
+        if word:
             break
-    return scene.freedom * F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)
+    return aim.scene.freedom * F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)

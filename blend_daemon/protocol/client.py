@@ -101,11 +101,18 @@ class Client:
         parameters : see `blend_daemon.engine.Parameters.from_mapping`
         previews : whether to send the blend as it grows
         """
-        job = job or uuid.uuid4().hex
-        rasters = {"source": source, "target": target} | ({} if mask is None else {"mask": mask})
-        header = {"job": job, "offset": list(offset), "parameters": dict(parameters), "previews": previews}
-        self._send(Message("submit", header, rasters))
-        return job
+        return self._send_work("submit", source, target, mask, offset, parameters, {"job": job or uuid.uuid4().hex, "previews": previews})
+
+    def sketch(self, source: Raster, target: Raster, mask: Raster | None, offset: tuple[int, int], parameters: Mapping[str, Any]) -> str:
+        """Ask for a first look at a blend, without the optimiser, and return its id; `sketched` answers, soon also while a job runs.
+
+        Parameters as for `submit`; send small rasters.
+        """
+        return self._send_work("sketch", source, target, mask, offset, parameters, {"job": uuid.uuid4().hex})
+
+    def adjust(self, job: str, sliders: Mapping[str, float]) -> None:
+        """Re-aim a job that waits or runs: the sliders named take new values, and the optimiser goes on from where it is."""
+        self._send(Message("adjust", {"job": job, "sliders": dict(sliders)}))
 
     def cancel(self, job: str) -> None:
         """Stop the job and forget it."""
@@ -186,6 +193,20 @@ class Client:
         if not unanswered and now - self._heard > PING:
             self._asked = now
             self._send(Message("hello"))
+
+    def _send_work(
+        self,
+        type: str,
+        source: Raster,
+        target: Raster,
+        mask: Raster | None,
+        offset: tuple[int, int],
+        parameters: Mapping[str, Any],
+        header: Mapping[str, Any],
+    ) -> str:
+        rasters = {"source": source, "target": target} | ({} if mask is None else {"mask": mask})
+        self._send(Message(type, {**header, "offset": list(offset), "parameters": dict(parameters)}, rasters))
+        return str(header["job"])
 
     def _send(self, message: Message) -> None:
         self._socket.send_multipart(framing.encode(message), copy=False)

@@ -1,4 +1,4 @@
-"""Every message of protocol version 1: who sends it, which fields it must and may have, which rasters it carries."""
+"""Every message of protocol version 2: who sends it, which fields it must and may have, which rasters it carries."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ def _parameters(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(v, bool) or _text(v) or _number(v) for v in value.values())
 
 
+def _sliders(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) <= 16 and all(_number(v) and 0 <= v <= 100 for v in value.values())
+
+
 def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -64,6 +68,10 @@ FROM_CLIENT: dict[str, Form] = {
         frozenset({"source", "target"}),
         frozenset({"mask"}),
     ),
+    "sketch": Form(
+        {"job": _job, "offset": _wholes(2), "parameters": _parameters}, {}, frozenset({"source", "target"}), frozenset({"mask"})
+    ),
+    "adjust": Form({"job": _job, "sliders": _sliders}),
     "finish": Form({"job": _job}),
     "cancel": Form({"job": _job}),
     "status": Form(),
@@ -85,6 +93,7 @@ FROM_DAEMON: dict[str, Form] = {
         }
     ),
     "preview": Form({"job": _job, "box": _wholes(4)}, rasters=frozenset({"layer"})),
+    "sketched": Form({"job": _job, "box": _wholes(4)}, rasters=frozenset({"layer"})),
     "result": Form({"job": _job, "box": _wholes(4), "report": _mapping}, rasters=frozenset({"layer"})),
     "failed": Form({"code": _text, "message": _text, "hint": _text}, {"job": _job}),
     "cancelled": Form({"job": _job}),

@@ -22,7 +22,7 @@ from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, messages, runtime
 from blend_daemon.protocol.framing import Message
 from blend_daemon.protocol.limits import MAX_PIXELS
-from blend_daemon.service.jobs import ENDED, Job, Queue, State
+from blend_daemon.service.jobs import ENDED, IN_ALL, Job, Queue, State
 
 log = logging.getLogger("blend_daemon")
 
@@ -72,6 +72,7 @@ class Server:
         self._ended = 0
         self._starts = 0
         self._ready = False
+        self._sketches: dict[str, bytes] = {}  # who asked for which
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
 
@@ -131,7 +132,9 @@ class Server:
                 self._stopping.set()
             case "submit":
                 await self._submit(client, message)
-            case "cancel" | "finish":
+            case "sketch":
+                await self._sketch(client, message)
+            case "adjust" | "cancel" | "finish":
                 await self._steer(client, message)
 
     async def _submit(self, client: bytes, message: Message) -> None:
@@ -158,8 +161,25 @@ class Server:
             return  # it crossed with the job's last message
         if job.state is State.RUNNING:
             await self._order(message)
+        elif message.type == "adjust":
+            work = job.work
+            parameters = {**work.header["parameters"], **message.header["sliders"]}
+            job.work = Message(work.type, {**work.header, "parameters": parameters}, work.rasters)
         else:
             await self._end(job, Message("cancelled", {"job": job.id}))
+
+    async def _sketch(self, client: bytes, message: Message) -> None:
+        # Not queued: the worker makes it between two evaluations of whatever job runs.
+        id = message.header["job"]
+        if not self._ready:
+            failed = ("worker-loading", "The blend daemon is still loading its network.", "Ask again in a moment.")
+        elif len(self._sketches) >= IN_ALL:
+            failed = ("queue-full", "Too many previews are asked for at once.", "Ask again in a moment.")
+        else:
+            self._sketches[id] = client
+            await self._order(message)
+            return
+        await self._tell(client, Message("failed", {"job": id, **dict(zip(("code", "message", "hint"), failed, strict=True))}))
 
     async def _tell(self, client: bytes, message: Message) -> bool:
         try:
@@ -204,6 +224,7 @@ class Server:
                     process.kill()
                 code = await process.wait()
                 self._ready = False
+                self._sketches.clear()
                 self._worker.close(0)
             log.error("the worker ended with code %s", code)
             if self._queue.running:
@@ -232,8 +253,12 @@ class Server:
                 log.info("worker %d ready on %s", message.header["pid"], self._device_found)
                 await self._dispatch()
                 continue
+            asker = self._sketches.pop(message.header["job"], None)
+            if asker:
+                await self._tell(asker, message)
+                continue
             job = self._queue.running
-            if job is None or message.header.get("job") != job.id:
+            if job is None or message.header["job"] != job.id:
                 continue
             if message.type in messages.LAST:
                 await self._end(job, message)

@@ -1,7 +1,7 @@
 """The worker process: keeps the network warm and computes one job at a time.
 
-It speaks the client's protocol with the broker: `submit`, `cancel` and `finish` come in, the rest goes out. `welcome` tells that
-the network is loaded.
+It speaks the client's protocol with the broker: jobs, sketches and words about the running job come in, the rest goes out. `welcome`
+tells that the network is loaded.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import zmq
 
 from blend_daemon import __version__
-from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, Progress, blend, warm
+from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, Progress, blend, sketch, warm
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, runtime
 from blend_daemon.protocol.framing import Message, Raster
@@ -41,6 +42,8 @@ def main(address: str, device: str) -> None:
         message = framing.decode([frame.buffer for frame in socket.recv_multipart(copy=False)])
         if message.type == "submit":  # a cancel that crossed with the end of its job is late and has nothing to do
             _send(socket, _work(socket, message, device))
+        elif message.type == "sketch":
+            _send(socket, _sketch(message, device))
 
 
 def _die_with_parent() -> None:
@@ -52,27 +55,44 @@ def _die_with_parent() -> None:
 def _work(socket: zmq.Socket, message: Message, device: str) -> Message:
     job = {"job": message.header["job"]}
     try:
-        rasters = {name: _array(raster) for name, raster in message.rasters.items()}
-        given = dict(message.header["parameters"])
-        if given.get("device", "auto") == "auto":
-            given["device"] = device
-        parameters = Parameters.from_mapping(given)
-        problem = Problem.from_arrays(rasters["source"], rasters["target"], rasters.get("mask"), tuple(message.header["offset"]))
-        result = blend(problem, parameters, _Observer(socket, message))
+        problem, parameters = _task(message, device)
+        result = blend(problem, parameters, _Observer(socket, message, device))
     except Cancelled:
         return Message("cancelled", job)
     except BlendError as error:
-        return Message("failed", {**job, "code": error.code, "message": str(error), "hint": error.hint})
+        return _failed(error, job)
     return Message("result", {**job, "box": list(result.box), "report": result.report}, {"layer": _raster(result.layer)})
 
 
+def _sketch(message: Message, device: str) -> Message:
+    job = {"job": message.header["job"]}
+    try:
+        problem, parameters = _task(message, device)
+        return Message("sketched", {**job, "box": list(problem.box)}, {"layer": _raster(sketch(problem, parameters))})
+    except BlendError as error:
+        return _failed(error, job)
+
+
+def _task(message: Message, device: str) -> tuple[Problem, Parameters]:
+    rasters = {name: _array(raster) for name, raster in message.rasters.items()}
+    given = dict(message.header["parameters"])
+    if given.get("device", "auto") == "auto":
+        given["device"] = device
+    parameters = Parameters.from_mapping(given)
+    return Problem.from_arrays(rasters["source"], rasters["target"], rasters.get("mask"), tuple(message.header["offset"])), parameters
+
+
+def _failed(error: BlendError, job: dict[str, str]) -> Message:
+    return Message("failed", {**job, "code": error.code, "message": str(error), "hint": error.hint})
+
+
 class _Observer:
-    def __init__(self, socket: zmq.Socket, message: Message) -> None:
-        self._socket, self._job = socket, message.header["job"]
+    def __init__(self, socket: zmq.Socket, message: Message, device: str) -> None:
+        self._socket, self._job, self._device = socket, message.header["job"], device
         self._previews = message.header.get("previews", False)
         self._told = self._shown = 0.0
 
-    def __call__(self, progress: Progress) -> Directive | None:
+    def __call__(self, progress: Progress) -> Directive | Mapping[str, float] | None:
         now = time.monotonic()
         if now - self._told > PROGRESS_INTERVAL or progress.evaluation == progress.evaluations:
             self._told = now
@@ -85,12 +105,16 @@ class _Observer:
             self._shown = now
             header = {"job": self._job, "box": list(progress.box)}
             _send(self._socket, Message("preview", header, {"layer": _raster(progress.preview())}))
-        directive = None
+        directive, sliders = None, {}
         while self._socket.poll(0):
-            word = framing.decode(self._socket.recv_multipart())
-            if word.header.get("job") == self._job and word.type in ("cancel", "finish"):
+            word = framing.decode([frame.buffer for frame in self._socket.recv_multipart(copy=False)])
+            if word.type == "sketch":
+                _send(self._socket, _sketch(word, self._device))
+            elif word.header.get("job") == self._job and word.type in ("cancel", "finish"):
                 directive = Directive(word.type)
-        return directive
+            elif word.header.get("job") == self._job and word.type == "adjust":
+                sliders.update(word.header["sliders"])
+        return directive or sliders or None
 
 
 def _array(raster: Raster) -> Any:

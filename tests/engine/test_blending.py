@@ -137,6 +137,25 @@ def test_finish_keeps_the_best_so_far(cat, coffee, disc):
     outside_is_untouched(problem, result)
 
 
+def test_sliders_moved_on_the_way_re_aim_the_run(cat, coffee, disc):
+    """The result nears that of the new sliders, without a second start; the report has the new values."""
+    problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
+    totals = []
+
+    def observe(progress):
+        totals.append(progress.evaluations)
+        return {"colour": 0, "style": 10} if progress.evaluation == 22 else None
+
+    steered = run(problem, observe)
+    plain, wanted = run(problem), run(problem, colour=0, style=10)
+    inside = plain.layer[..., 3] > 200
+    distance = lambda other: np.abs(steered.layer.astype(float) - other.layer)[inside].mean()
+    assert distance(wanted) < 0.2 * distance(plain)
+    assert (steered.report["colour"], steered.report["style"]) == (0, 10)
+    assert totals[0] < totals[-1] < 2 * totals[0]
+    outside_is_untouched(problem, steered)
+
+
 def test_progress_counts_up_and_previews_the_layer(cat, coffee, disc):
     seen = []
 

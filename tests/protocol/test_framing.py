@@ -21,6 +21,8 @@ MESSAGES = {
         "submit", {"job": JOB, "offset": [-3, 4], "parameters": {"preset": "draft", "seed": 1}, "previews": True},
         {"source": Raster("uint16", (1, 1, 3), b"\1\0\2\0\3\0"), "target": GREY, "mask": GREY},
     ),
+    "sketch": Message("sketch", {"job": JOB, "offset": [0, 1], "parameters": {"style": 20.5}}, {"source": GREY, "target": GREY}),
+    "adjust": Message("adjust", {"job": JOB, "sliders": {"style": 20.5}}),
     "finish": Message("finish", {"job": JOB}),
     "cancel": Message("cancel", {"job": JOB}),
     "status?": Message("status"),
@@ -32,6 +34,7 @@ MESSAGES = {
         {"job": JOB, "stage": "stage 1", "evaluation": 3, "evaluations": 9, "loss": 0.5, "losses": {"style": 0.25}, "seconds_left": None},
     ),
     "preview": Message("preview", {"job": JOB, "box": [1, 2, 2, 1]}, {"layer": LAYER}),
+    "sketched": Message("sketched", {"job": JOB, "box": [1, 2, 2, 1]}, {"layer": LAYER}),
     "result": Message("result", {"job": JOB, "box": [1, 2, 2, 1], "report": {"seed": 1}}, {"layer": LAYER}),
     "failed": Message("failed", {"job": JOB, "code": "mask-empty", "message": "Empty.", "hint": "Select."}),
     "cancelled": Message("cancelled", {"job": JOB}),
@@ -57,7 +60,7 @@ def test_every_message_has_golden_frames():
     assert {name.rstrip("?!") for name in GOLDEN} == known
 
 
-HEAD = b"DIB\x01"
+HEAD = b"DIB\x02"
 
 
 def header(**changes) -> bytes:
@@ -111,9 +114,9 @@ def test_too_large_a_raster_is_refused_by_its_header(shape):
 
 def test_another_version_is_told_apart():
     with pytest.raises(BlendError) as error:
-        framing.decode([b"DIB\x02", header(), bytes(6)])
+        framing.decode([b"DIB\x03", header(), bytes(6)])
     assert error.value.code == "protocol-mismatch"
-    assert "version 2" in str(error.value)
+    assert "version 3" in str(error.value)
 
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -126,6 +129,7 @@ WRONG = {
     "offset": [None, 5, [0], [0, 0, 0], [0, 0.5], [0, True], [0, 2**31]],
     "box": [None, 5, [0, 0, 1], [0, 0, 1, 1, 1], [0, 0, 1, "1"]],
     "parameters": [*NO_MAPPING, *({"style": value} for value in (NAN, INFINITE, None, [], {}, "x" * 4097))],
+    "sliders": [*NO_MAPPING, *({"style": value} for value in (NAN, None, "5", True, -1, 101))],
     "previews": [None, 1, "yes"],
     "loss": [None, *NO_NUMBER],
     "seconds_left": NO_NUMBER,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import zmq
 
-from blend_daemon.engine import Parameters, Problem, blend
+from blend_daemon.engine import Parameters, Problem, blend, sketch
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import client as protocol_client
 from blend_daemon.protocol import framing, messages, runtime
@@ -127,6 +127,51 @@ def test_finish_has_the_best_so_far(daemon, send):
     assert 0 < result.header["report"]["evaluations"] < 1000
 
 
+def look(client: Client, cat, coffee, disc, **sliders):
+    """A sketch's layer."""
+    id = client.sketch(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), sliders)
+    return array(until(client, id, "sketched").rasters["layer"])
+
+
+def test_a_sketch_follows_the_sliders_also_while_a_job_runs(daemon, send, cat, coffee, disc):
+    problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
+    with Client(daemon.address) as worker, Client(daemon.address) as client:
+        job = send(worker, LONG)
+        until(worker, job, "progress")
+        first, other = look(client, cat, coffee, disc), look(client, cat, coffee, disc, colour=0)
+        assert np.array_equal(first, sketch(problem, Parameters()))
+        assert np.array_equal(other, sketch(problem, Parameters(colour=0)))
+        assert not np.array_equal(first, other)
+        assert client.status()["running"] == job
+        worker.cancel(job)
+        until(worker, job, "cancelled")
+
+
+def test_a_sketch_that_cannot_be_made_says_why(daemon, cat, coffee, disc):
+    with Client(daemon.address) as client:
+        id = client.sketch(raster(cat), raster(coffee), raster(disc[:, :, None] * 0), (20, 10), {})
+        assert until(client, id, "failed").header["code"] == "mask-empty"
+
+
+def test_adjust_re_aims_a_running_and_a_waiting_job(daemon, send):
+    with Client(daemon.address) as client:
+        running, waiting = send(client, {"preset": "standard"}), send(client)
+        until(client, running, "progress")
+        for job in (running, waiting):
+            client.adjust(job, {"colour": 10})
+        client.adjust(running, {"style": 20})
+        report = until(client, running, "result").header["report"]
+        assert (report["colour"], report["style"], report["preset"]) == (10, 20, "standard")
+        assert until(client, waiting, "result").header["report"]["colour"] == 10
+
+
+def test_adjust_of_anothers_job_does_nothing(daemon, send):
+    with Client(daemon.address) as client, Client(daemon.address) as other:
+        job = send(client)
+        other.adjust(job, {"colour": 10})
+        assert until(client, job, "result").header["report"]["colour"] == 50
+
+
 def test_a_waiting_job_can_be_cancelled_and_finish_leaves_nothing_to_wait_for(daemon, send):
     with Client(daemon.address) as client:
         running, second, third = send(client, LONG), send(client, LONG), send(client, LONG)
@@ -206,15 +251,15 @@ def test_status_answers_while_the_worker_computes(daemon, send):
 def submit_frames(parameters="{}", shape=(1, 1, 3)) -> list[bytes]:
     frames = [{"name": name, "dtype": "uint8", "shape": shape} for name in ("source", "target")]
     header = {"type": "submit", "job": "0" * 32, "offset": [0, 0], "parameters": "HERE", "frames": frames}
-    return [b"DIB\x01", json.dumps(header).replace('"HERE"', parameters).encode(), b"123", b"456"]
+    return [b"DIB\x02", json.dumps(header).replace('"HERE"', parameters).encode(), b"123", b"456"]
 
 
 GARBAGE = {
     "not of this protocol": ([b"garbage"], "message-invalid"),
     "empty frames": ([b"", b""], "message-invalid"),
-    "no type": ([b"DIB\x01", b"{}"], "message-invalid"),
-    "no fields": ([b"DIB\x01", b'{"type":"submit","frames":[]}'], "message-invalid"),
-    "another version": ([b"DIB\x02", b"{}"], "protocol-mismatch"),
+    "no type": ([b"DIB\x02", b"{}"], "message-invalid"),
+    "no fields": ([b"DIB\x02", b'{"type":"submit","frames":[]}'], "message-invalid"),
+    "another version": ([b"DIB\x03", b"{}"], "protocol-mismatch"),
     "huge picture": (submit_frames(shape=(60_000, 60_000, 4)), "image-too-large"),
     "not a number": (submit_frames(parameters='{"style":NaN}'), "message-invalid"),
     "infinite": (submit_frames(parameters='{"style":1e999}'), "message-invalid"),
