@@ -12,6 +12,7 @@ import polib
 
 PLUGIN = Path(__file__).resolve().parent.parent / "gimp_plugin/deep-image-blending"
 TEMPLATE = PLUGIN / "locale/deep-image-blending.pot"
+MAIN = "deep-image-blending.py"
 TABLES = ("TARGETS", "PRESETS", "SLIDERS")  # (name, text, text) rows of the main file, passed to `_` in a loop
 
 
@@ -23,7 +24,7 @@ def strings() -> dict[str, list[tuple[str, int]]]:
             texts = []
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_" and isinstance(node.args[0], ast.Constant):
                 texts = [node.args[0]]
-            elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in TABLES:
+            elif source.name == MAIN and isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in TABLES:
                 texts = [text for row in node.value.elts for text in row.elts[1:]]
             for text in texts:
                 found.setdefault(text.value, []).append((source.name, text.lineno))

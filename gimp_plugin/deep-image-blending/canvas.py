@@ -6,14 +6,19 @@ happens, the user's image is touched by `insert` alone.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from geometry import Rect, grown, intersection
+from geometry import Rect, grown, intersection, scaled
 from gi.repository import Gegl, Gimp, GLib
 
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol.framing import Raster
 
+PARASITE = "deep-image-blending"
 CONTEXT = 2  # px of the source around the selection: gradients on its edge need the neighbours
 ITEM_SIZE = {"uint8": 1, "uint16": 2, "float32": 4}
 BABL = {"uint8": "u8", "uint16": "u16", "float32": "float"}
@@ -45,31 +50,77 @@ def read(image: Gimp.Image, layer: Gimp.Layer, target: str) -> Request:
     BlendError
         a message for the user, if the image or the selection does not allow a blend
     """
-    Gegl.init(None)
     dtype = _dtype(image)
     rect = _masked_rect(image, layer)
+    _ok, left, top = layer.get_offsets()
+    offset = (left + rect[0], top + rect[1])
+    with _opened(image, layer, target) as (source, visible):
+        return Request(
+            _pixels(source, rect, dtype),
+            _pixels(visible, (0, 0, image.get_width(), image.get_height()), dtype),
+            _selection(image, (*offset, rect[2], rect[3])),
+            offset,
+        )
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of the canvas on a smaller scale, to look at. All rasters are RGBA or mask over that part, of one size.
+
+    Attributes
+    ----------
+    part : the part, in pixels of the canvas
+    scale : pixels of the view for each pixel of the canvas, at most 1
+    """
+
+    source: Raster
+    target: Raster
+    mask: Raster | None
+    part: Rect
+    scale: float
+
+
+def view(image: Gimp.Image, layer: Gimp.Layer, target: str, size: int) -> View:
+    """The object with its surroundings, so small that neither side is longer than `size`. Parameters and errors as for `read`."""
+    rect = _masked_rect(image, layer)
+    _ok, left, top = layer.get_offsets()
+    canvas = (0, 0, image.get_width(), image.get_height())
+    on_canvas = intersection((left + rect[0], top + rect[1], rect[2], rect[3]), canvas)
+    if on_canvas is None:
+        raise BlendError("mask-empty", _("The object lies outside the image."), _("Move the layer onto the canvas."))
+    part = grown(on_canvas, max(on_canvas[2:]) // 4 + 16, canvas)
+    scale = min(1.0, size / max(part[2:]))
+    with _opened(image, layer, target) as (source, visible):
+        on_layer = (part[0] - left, part[1] - top, part[2], part[3])
+        return View(
+            _pixels(source, on_layer, "uint8", scale, colour=True),
+            _pixels(visible, part, "uint8", scale, colour=True),
+            _selection(image, part, scale),
+            part,
+            scale,
+        )
+
+
+@contextmanager
+def _opened(image: Gimp.Image, layer: Gimp.Layer, target: str) -> Iterator[tuple[Gimp.Layer, Gimp.Layer]]:
+    """The source with its filters and mask worked in, and the target, as layers of a duplicate that lives as long as the context."""
+    Gegl.init(None)
     below = _layer_below(image, layer) if target == "layer-below" else None
     copy = image.duplicate()
     try:
         twin = _twin(copy, image, layer)
         source = _flattened_layer(copy, twin)
-        _ok, left, top = layer.get_offsets()
-        offset = (left + rect[0], top + rect[1])
-        source_raster = _pixels(source, rect, dtype, alpha=True)
-        mask = _selection(image, (*offset, rect[2], rect[3]))
-        if target == "layer-below":
+        if below is not None:
             _show_only(copy, _twin(copy, image, below))
         else:
             _hide_from(copy, twin)
-        visible = Gimp.Layer.new_from_visible(copy, copy, "target")
-        target_raster = _pixels(visible, (0, 0, image.get_width(), image.get_height()), dtype, alpha=True)
+        yield source, Gimp.Layer.new_from_visible(copy, copy, "target")
     finally:
         copy.delete()
-    return Request(source_raster, target_raster, mask, offset)
 
 
-def insert(image: Gimp.Image, source: Gimp.Layer, raster: Raster, box: Rect, name: str) -> Gimp.Layer:
-    """Insert the blended layer above its source and hide the source, as one undo step.
+def insert(image: Gimp.Image, source: Gimp.Layer, raster: Raster, box: Rect, name: str, report: Mapping[str, Any]) -> Gimp.Layer:
+    """Insert the blended layer above its source and hide the source, as one undo step. The layer carries the report as a parasite.
 
     Raises
     ------
@@ -94,6 +145,7 @@ def insert(image: Gimp.Image, source: Gimp.Layer, raster: Raster, box: Rect, nam
         buffer.flush()
         del buffer
         layer.update(0, 0, width, height)
+        layer.attach_parasite(Gimp.Parasite.new(PARASITE, Gimp.PARASITE_PERSISTENT, json.dumps(report).encode()))
         source.set_visible(False)
         image.set_selected_layers([layer])
     finally:
@@ -114,24 +166,27 @@ def _format(channels: int, dtype: str) -> str:
     return f"{model} {BABL[dtype]}"
 
 
-def _pixels(drawable: Gimp.Drawable, rect: Rect, dtype: str, alpha: bool) -> Raster:
-    channels = (1 if drawable.is_gray() else 3) + alpha
-    buffer = drawable.get_buffer()
-    data = buffer.get(Gegl.Rectangle.new(*rect), 1.0, _format(channels, dtype), Gegl.AbyssPolicy.NONE)
-    del buffer
-    shape = (rect[3], rect[2], channels)
-    assert len(data) == shape[0] * shape[1] * channels * ITEM_SIZE[dtype]
-    return Raster(dtype, shape, data)
+def _pixels(drawable: Gimp.Drawable, rect: Rect, dtype: str, scale: float = 1.0, colour: bool = False) -> Raster:
+    """A rectangle of the drawable, with alpha; `colour`: as RGB also if it is grey."""
+    channels = 2 if drawable.is_gray() and not colour else 4
+    return _read(drawable, rect, scale, _format(channels, dtype), dtype, channels)
 
 
-def _selection(image: Gimp.Image, rect: Rect) -> Raster | None:
+def _selection(image: Gimp.Image, rect: Rect, scale: float = 1.0) -> Raster | None:
     """The selection over a rectangle of the canvas; None where nothing is selected, so that the layer's alpha decides."""
     if Gimp.Selection.is_empty(image):
         return None
-    buffer = image.get_selection().get_buffer()
-    data = buffer.get(Gegl.Rectangle.new(*rect), 1.0, "Y float", Gegl.AbyssPolicy.NONE)  # a selection is linear
+    # A selection is linear.
+    return _read(image.get_selection(), rect, scale, "Y float", "float32", 1)
+
+
+def _read(drawable: Gimp.Drawable, rect: Rect, scale: float, form: str, dtype: str, channels: int) -> Raster:
+    x, y, width, height = scaled(rect, scale)
+    buffer = drawable.get_buffer()
+    data = buffer.get(Gegl.Rectangle.new(x, y, width, height), scale, form, Gegl.AbyssPolicy.NONE)
     del buffer
-    return Raster("float32", (rect[3], rect[2], 1), data)
+    assert len(data) == width * height * channels * ITEM_SIZE[dtype]
+    return Raster(dtype, (height, width, channels), data)
 
 
 def _masked_rect(image: Gimp.Image, layer: Gimp.Layer) -> Rect:

@@ -18,3 +18,9 @@ def grown(rect: Rect, margin: int, inside: Rect) -> Rect:
     found = intersection((x - margin, y - margin, w + 2 * margin, h + 2 * margin), inside)
     assert found is not None
     return found
+
+
+def scaled(rect: Rect, scale: float) -> Rect:
+    """The rectangle on another scale; its size depends on its own size alone, so that rectangles of one size stay of one size."""
+    x, y, width, height = rect
+    return round(x * scale), round(y * scale), max(round(width * scale), 1), max(round(height * scale), 1)

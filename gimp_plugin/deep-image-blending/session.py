@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import canvas
@@ -17,7 +17,8 @@ from blend_daemon.protocol.client import Client, Message, failure
 
 __all__ = ["BlendError", "Session", "run"]
 
-PARAMETERS = ("preset", "style", "content", "colour", "seam", "seed")
+SLIDERS = ("style", "content", "colour", "seam")
+PARAMETERS = ("preset", *SLIDERS, "seed")
 
 
 def _(text):
@@ -56,10 +57,11 @@ class Session:
     ----------
     image, layer : the user's image and the source layer
     config : the procedure's arguments
+    watch : called with each `progress` and `preview` of the job; None: no previews are asked for
     """
 
-    def __init__(self, image, layer, config) -> None:
-        self._image, self._layer = image, layer
+    def __init__(self, image, layer, config, watch: Callable[[Message], None] | None = None) -> None:
+        self._image, self._layer, self._watch = image, layer, watch
         self._target = config.get_property("target") or "layer-below"
         self._parameters = {name: config.get_property(name) for name in PARAMETERS}
         self._client: Client | None = None
@@ -75,12 +77,14 @@ class Session:
         request = canvas.read(self._image, self._layer, self._target)
         self._client = Client()
         said = None
-        for state in self._client.reach(_command()):
+        for state in self._client.reach(command()):
             if state != said:
                 said = state
                 yield (_("Starting the blend daemon") if state == "starting" else _("Connecting to the blend daemon")), 0.0
             yield None
-        self._job = self._client.submit(request.source, request.target, request.mask, request.offset, self._parameters)
+        self._job = self._client.submit(
+            request.source, request.target, request.mask, request.offset, self._parameters, previews=self._watch is not None
+        )
         while self._result is None:
             arrived = self._client.pump()
             for message in arrived:
@@ -95,12 +99,15 @@ class Session:
         header = message.header
         if header.get("job", self._job) != self._job:
             return None
+        if self._watch and message.type in ("progress", "preview"):
+            self._watch(message)
         if message.type == "failed":
             raise failure(message)
         if message.type == "cancelled":
             raise BlendError("cancelled", _("The blend was cancelled."), "")
-        if message.type == "accepted" and header["position"]:
-            return _("Waiting for {count} other blends").format(count=header["position"]), 0.0
+        if message.type == "accepted":
+            waiting = _("Waiting for {count} other blends").format(count=header["position"])
+            return (waiting if header["position"] else _("Preparing the blend")), 0.0
         if message.type == "progress":
             left = header["seconds_left"]
             text = _("Blending, {stage}").format(stage=header["stage"])
@@ -121,9 +128,22 @@ class Session:
         """Insert the result. One undo step."""
         assert self._result is not None
         name = _("{name} blended").format(name=self._layer.get_name()) if self._layer.is_valid() else ""
-        canvas.insert(self._image, self._layer, self._result.rasters["layer"], tuple(self._result.header["box"]), name)
-        for note in self._result.header["report"]["notes"]:
+        header = self._result.header
+        canvas.insert(self._image, self._layer, self._result.rasters["layer"], tuple(header["box"]), name, header["report"])
+        for note in header["report"]["notes"]:
             Gimp.message(note)
+
+    def adjust(self, sliders: Mapping[str, float]) -> bool:
+        """Re-aim the running job; False if it has not been sent yet."""
+        if self._job is None:
+            return False
+        self._client.adjust(self._job, sliders)
+        return True
+
+    def finish(self) -> None:
+        """Stop the running job; its result is the best so far."""
+        if self._job is not None:
+            self._client.finish(self._job)
 
     def cancel(self) -> None:
         """Give the job up; the daemon is told at once."""
@@ -160,7 +180,7 @@ def _check(image, drawables):
     return layer
 
 
-def _command() -> list[str]:
+def command() -> list[str]:
     """How to start the daemon: what the installer wrote down, else what is on the PATH."""
     note = Path(__file__).resolve().parent / "daemon.json"
     if note.is_file():

@@ -1,6 +1,6 @@
 """Runs inside a GIMP with a (virtual) screen: opens the dialog and has xdotool use it as a person would.
 
-ACTION is "ok" or "cancel". Writes "ok" or a traceback to WORK/dialog.txt, and screenshots beside it.
+ACTION is "ok", "cancel", "keep" or "steer". Writes "ok" or a traceback to WORK/dialog.txt, and screenshots beside it.
 """
 
 import os
@@ -43,10 +43,17 @@ def use():
         time.sleep(1.0)
         screenshot("idle")
         press(dialog, "Return")
+        if ACTION == "steer":
+            press(dialog, "alt+u")
+            xdotool("key", "ctrl+a", "3", "Tab")
         time.sleep(float(os.environ.get("LOOK", "1.5")))
         screenshot("running")
         if ACTION == "cancel":
             press(dialog, "Escape")
+        # The button can be pressed once the first evaluation is told of.
+        while ACTION == "keep" and dialog in xdotool("search", "--onlyvisible", "--name", "^Deep Image Blending$"):
+            press(dialog, "alt+k")
+            time.sleep(0.5)
     except Exception:
         traceback.print_exc()
 
@@ -69,10 +76,13 @@ try:
     image.clean_all()
     display = Gimp.Display.new(image)
     threading.Thread(target=use, daemon=True).start()
-    preset = "draft" if ACTION == "ok" else "paper"
+    preset = {"ok": "draft", "steer": "standard"}.get(ACTION, "paper")
     result = blend(image, above, Gimp.RunMode.INTERACTIVE, preset=preset)
-    if ACTION == "ok":
+    if ACTION != "cancel":
         check(image, above, before, mask, result)
+        report = json.loads(bytes(image.get_layers()[0].get_parasite("deep-image-blending").get_data()))
+        assert (report["preset"], report["colour"]) == (preset, 3 if ACTION == "steer" else 50), report
+        assert ACTION != "keep" or report["evaluations"] < 1000, report
         screenshot("done")
         undo()
         end = time.time() + 10

@@ -42,6 +42,14 @@ def test_ok_inserts_the_layer_and_one_undo_takes_it_back(use_dialog):
     assert use_dialog("ok") == "ok"
 
 
+def test_a_slider_moved_while_it_runs_re_aims_the_blend(use_dialog):
+    assert use_dialog("steer") == "ok"
+
+
+def test_stop_and_keep_inserts_the_best_so_far(use_dialog):
+    assert use_dialog("keep") == "ok"
+
+
 def test_cancel_leaves_the_image_as_it_was_and_frees_the_daemon(use_dialog, gimp):
     assert use_dialog("cancel") == "ok"
     with Client(f"ipc://{gimp.environment['BLEND_DAEMON_RUNTIME_DIR']}/socket") as client:

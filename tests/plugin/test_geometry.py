@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from geometry import grown, intersection
+from geometry import grown, intersection, scaled
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,9 @@ def test_intersection(a, b, shared):
 
 def test_grown_stays_inside():
     assert grown((1, 50, 10, 10), 4, (0, 0, 100, 62)) == (0, 46, 15, 16)
+
+
+def test_scaled_rectangles_of_one_size_stay_of_one_size():
+    sizes = {scaled((x, y, 101, 33), 0.37)[2:] for x in range(-5, 30) for y in range(7)}
+    assert sizes == {(37, 12)}
+    assert scaled((3, 4, 1, 1), 0.1) == (0, 0, 1, 1)

@@ -1,0 +1,64 @@
+"""Asks the daemon for sketches, one at a time, of the newest wishes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from canvas import View
+
+from blend_daemon.errors import BlendError
+from blend_daemon.protocol.client import Client, Message
+
+LOADING = "worker-loading"
+
+
+class Sketcher:
+    """One connection for sketches, looked after by calls of `step` from the main loop.
+
+    Parameters
+    ----------
+    command : how to start the daemon
+    show : called with each sketch's message
+    """
+
+    def __init__(self, command: list[str], show: Callable[[Message], None]) -> None:
+        self._client = Client()
+        self._reaching: Iterator[str] | None = self._client.reach(command)
+        self._show = show
+        self._wanted: tuple[View, Mapping[str, Any]] | None = None
+        self._last = self._wanted
+        self._asked: str | None = None
+
+    def want(self, view: View, parameters: Mapping[str, Any]) -> None:
+        """Wish for a sketch; an earlier wish that has not been sent is dropped."""
+        self._wanted = view, parameters
+
+    def step(self) -> str | None:
+        """Send and receive what can be without waiting. Returns "starting" or "connecting" while there is no daemon yet, "loading" while
+        its network loads, else None. Raises BlendError if there can be no sketch."""
+        if self._reaching is not None:
+            state = next(self._reaching, None)
+            if state is not None:
+                return state
+            self._reaching = None
+        loading = False
+        for message in self._client.pump():
+            if message.header.get("job") != self._asked:
+                continue
+            self._asked = None
+            if message.type == "sketched":
+                self._show(message)
+            elif message.header["code"] == LOADING:
+                loading, self._wanted = True, self._wanted or self._last
+            else:
+                raise BlendError(message.header["code"], message.header["message"], message.header["hint"])
+        if self._wanted is not None and self._asked is None and not loading:
+            self._last, self._wanted = self._wanted, None
+            view, parameters = self._last
+            self._asked = self._client.sketch(view.source, view.target, view.mask, (0, 0), parameters)
+        return "loading" if loading else None
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
