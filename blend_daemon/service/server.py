@@ -145,8 +145,7 @@ class Server:
             try:
                 self._queue.add(job)
             except BlendError as error:
-                failed = {"job": id, "code": error.code, "message": str(error), "hint": error.hint}
-                await self._tell(client, Message("failed", failed))
+                await self._refuse(client, id, error.code, str(error), error.hint)
                 return
             log.info("job %s queued: %s", id[:8], {name: raster.shape for name, raster in message.rasters.items()})
         if job.state in ENDED:
@@ -172,14 +171,15 @@ class Server:
         # Not queued: the worker makes it between two evaluations of whatever job runs.
         id = message.header["job"]
         if not self._ready:
-            failed = ("worker-loading", "The blend daemon is still loading its network.", "Ask again in a moment.")
+            await self._refuse(client, id, "worker-loading", "The blend daemon is still loading its network.", "Ask again in a moment.")
         elif len(self._sketches) >= IN_ALL:
-            failed = ("queue-full", "Too many previews are asked for at once.", "Ask again in a moment.")
+            await self._refuse(client, id, "queue-full", "Too many previews are asked for at once.", "Ask again in a moment.")
         else:
             self._sketches[id] = client
             await self._order(message)
-            return
-        await self._tell(client, Message("failed", {"job": id, **dict(zip(("code", "message", "hint"), failed, strict=True))}))
+
+    async def _refuse(self, client: bytes, job: str, code: str, message: str, hint: str) -> None:
+        await self._tell(client, Message("failed", {"job": job, "code": code, "message": message, "hint": hint}))
 
     async def _tell(self, client: bytes, message: Message) -> bool:
         try:
@@ -224,9 +224,11 @@ class Server:
                     process.kill()
                 code = await process.wait()
                 self._ready = False
-                self._sketches.clear()
                 self._worker.close(0)
             log.error("the worker ended with code %s", code)
+            for id, client in self._sketches.items():
+                await self._refuse(client, id, "worker-died", "The process that computes has ended.", f"The log is {runtime.log_path()}.")
+            self._sketches.clear()
             if self._queue.running:
                 how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
                 hint = f"Try again, with a smaller selection or the preset draft. The log is {runtime.log_path()}."
