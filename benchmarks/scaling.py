@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,8 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the curves (needs matplotlib)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    if args.plot and find_spec("matplotlib") is None:
+        raise SystemExit("--plot needs matplotlib; install it with: .venv/bin/pip install -c requirements.lock matplotlib")
     rows = []
     if not args.json:
         print(f"{'object':>8}{'canvas':>12}{'blend s':>10}{'whole s':>10}{'MB':>8}")

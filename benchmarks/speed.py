@@ -149,14 +149,14 @@ def comparison(case: Path, preset: str, plain: Plain, curve: list[list[float]], 
         began = time.monotonic()
         subprocess.run(command, check=True)
         whole = time.monotonic() - began
-        start_up = json.loads(about.read_text())["seconds"]["load"] + seconds_of_help()
+        start_up = json.loads(about.read_text())["seconds"]["load"] + seconds_of_imports()
         objective = plain.of_blend(picture(out))
     made = [count for count, value in curve if value <= objective]
     evaluations = int(made[0] if made else curve[-1][0])
     return Comparison(preset, start_up, whole - start_up, objective, evaluations, evaluations * plain_evaluation, bool(made))
 
 
-def seconds_of_help() -> float:
+def seconds_of_imports() -> float:
     """Time for a process to start and to import what a blend needs."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "from blend_daemon import images; from blend_daemon.engine import blend"], check=True)

@@ -6,6 +6,8 @@ Images are (1, channels, h, w), features (1, N, h, w) with N filters and M = h *
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -49,12 +51,12 @@ class _Gram(torch.autograd.Function):
     """`F^T W F` of F and W F, both (M, N), for a diagonal W. The derivative `W F (D + D^T)` is one product where autograd takes two."""
 
     @staticmethod
-    def forward(ctx, flat, weighted):  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, flat: Tensor, weighted: Tensor) -> Tensor:
         ctx.save_for_backward(weighted)
         return (weighted.T @ flat).float()
 
     @staticmethod
-    def backward(ctx, d):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor, None]:
         (weighted,) = ctx.saved_tensors
         return weighted @ (d + d.T).to(weighted.dtype), None
 
