@@ -51,6 +51,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         parser.add_argument(f"--{name}", type=float, metavar="0..100", help=f"{SLIDER_HELP[name]} (default: the preset's, mostly 50)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps or xpu (default: auto)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="for presets that start from noise (default: 0)")
+    parser.add_argument("--working-size", type=int, default=0, metavar="PX", help="work on at most PX x PX pixels (default: the preset's)")
+    parser.add_argument("--iterations", type=int, default=0, metavar="N", help="evaluations of the objective (default: the preset's)")
     parser.add_argument("--metadata", type=Path, metavar="OUT.json", help="also write preset, weights, device, timings and losses")
     parser.add_argument("--daemon", action="store_true", help="let the background daemon compute; it is started if none runs")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -70,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
     from blend_daemon.engine import Parameters, Problem, composite
 
     offset = _offset(args.offset)
-    given = {name: getattr(args, name) for name in ("preset", "seed", "device", *SLIDERS) if getattr(args, name) is not None}
+    fields = ("preset", "seed", "working_size", "iterations", "device", *SLIDERS)
+    given = {name: getattr(args, name) for name in fields if getattr(args, name) is not None}
     parameters = Parameters.from_mapping(given)
     _keep_inputs(args)
     target = images.read(args.target, "target")

@@ -22,7 +22,7 @@ from blend_daemon.engine.features import Features
 from blend_daemon.engine.harmonise import Harmony, harmonise, reach
 from blend_daemon.engine.pixels import Box, Floats, Raster, from_float
 from blend_daemon.engine.poisson import Surroundings
-from blend_daemon.engine.presets import PRESETS, Parameters, Preset
+from blend_daemon.engine.presets import Parameters, Preset
 from blend_daemon.engine.problem import Problem
 from blend_daemon.engine.progress import Cancelled, Clock, Directive, Observer, Progress
 from blend_daemon.errors import BlendError
@@ -82,7 +82,7 @@ def blend(problem: Problem, parameters: Parameters, observe: Observer | None = N
     """
     began = time.monotonic()
     device = devices.choose(parameters.device)
-    for attempt in _attempts(device, PRESETS[parameters.preset], problem.box[2] * problem.box[3]):
+    for attempt in _attempts(device, parameters.plan(), problem.box[2] * problem.box[3]):
         try:
             return _attempt(problem, parameters, attempt, began, observe)
         except (RuntimeError, MemoryError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 from blend_daemon.errors import BlendError
 
 SLIDERS = ("style", "content", "colour", "seam")
-SEED_LIMIT = 2**31 - 1
+WHOLE = {"seed": 2**31 - 1, "working_size": 4096, "iterations": 10_000}  # largest values; the smallest is 0
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Parameters:
     ----------
     preset : a name in `PRESETS`
     seed : 0..2147483647, for the noise that `paper` starts from
+    working_size : 0..4096 px, the optimiser works on at most its square in pixels; 0: as the preset has it
+    iterations : 0..10000 evaluations in all, shared among the scales as in the preset; 0: as many as the preset has
     device : "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu"
     style : 0..100, how much of the target's texture the object takes on
     content : 0..100, how much of the object's own detail stays
@@ -29,6 +31,8 @@ class Parameters:
 
     preset: str = "standard"
     seed: int = 0
+    working_size: int = 0
+    iterations: int = 0
     device: str = "auto"
     style: float = 50
     content: float = 50
@@ -46,9 +50,10 @@ class Parameters:
         if preset not in PRESETS:
             raise BlendError("parameter-invalid", f"There is no preset {preset!r}.", f"Known are {', '.join(PRESETS)}.")
         parameters = replace(cls(preset=preset), **dict[str, Any](PRESETS[preset].sliders))
-        seed = given.get("seed", 0)
-        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= SEED_LIMIT:
-            raise BlendError("parameter-invalid", f"The seed is {seed!r}.", f"It is a whole number from 0 to {SEED_LIMIT}.")
+        whole = {name: given.get(name, 0) for name in WHOLE}
+        for name, number in whole.items():
+            if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= WHOLE[name]:
+                raise BlendError("parameter-invalid", f"The {name} is {number!r}.", f"It is a whole number from 0 to {WHOLE[name]}.")
         device = given.get("device", "auto")
         if not isinstance(device, str):
             raise BlendError("parameter-invalid", f"The device is {device!r}.", "It is a name such as auto, cpu or cuda:0.")
@@ -56,7 +61,7 @@ class Parameters:
         for name, value in values.items():
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 100:
                 raise BlendError("parameter-invalid", f"The value of {name} is {value!r}.", "It is a number from 0 to 100.")
-        return replace(parameters, seed=seed, device=device, **values)
+        return replace(parameters, device=device, **whole, **values)
 
     def moved(self, sliders: Mapping[str, Any]) -> Parameters:
         """These parameters with some sliders at other values. Raises BlendError `parameter-invalid`."""
@@ -64,6 +69,17 @@ class Parameters:
             if name not in SLIDERS:
                 raise BlendError("parameter-invalid", f"There is no slider {name!r}.", f"Known are {', '.join(SLIDERS)}.")
         return self.from_mapping({**asdict(self), **sliders})
+
+    def plan(self) -> Preset:
+        """The preset with these parameters' own working size and iterations."""
+        preset = PRESETS[self.preset]
+        if self.working_size:
+            preset = replace(preset, working_pixels=self.working_size**2)
+        if self.iterations:
+            share = self.iterations / sum(preset.evaluations)
+            ends = [round(share * sum(preset.evaluations[: k + 1])) for k in range(len(preset.evaluations))]
+            preset = replace(preset, evaluations=tuple(end - begin for begin, end in zip([0, *ends], ends, strict=False)))
+        return preset
 
 
 @dataclass(frozen=True)

@@ -266,3 +266,14 @@ def test_a_slider_moves_one_way(slider, cat, coffee, disc):
 
     low, middle, top = (measure(value) for value in (0, 50, 100))
     assert low < middle < top
+
+
+@pytest.mark.parametrize("preset", ["draft", "paper"])
+@pytest.mark.parametrize("iterations", [1, 7])
+def test_iterations_and_working_size_are_the_users(preset, iterations, cat, coffee, disc):
+    problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
+    sizes = []
+    report = run(problem, lambda progress: sizes.append(progress.evaluations), preset=preset, iterations=iterations, working_size=64).report
+    assert (report["evaluations"], report["iterations"], report["working_size"]) == (iterations, iterations, 64)
+    assert set(sizes) == {iterations}
+    assert Parameters(preset, working_size=64).plan().working_pixels == 64 * 64

@@ -99,7 +99,8 @@ def test_composition_keeps_the_target_where_alpha_is_0_and_takes_the_layer_where
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"preset": "none"}, {"seed": -1}, {"seed": 1.5}, {"seed": True}, {"device": 3}, {"style": 101}, {"content": -1}, {"colour": "50"},
+        {"preset": "none"}, {"seed": -1}, {"seed": 1.5}, {"seed": True}, {"working_size": -1}, {"iterations": 0.5}, {"device": 3},
+        {"style": 101}, {"content": -1}, {"colour": "50"},
         {"seam": float("nan")}, {"unknown": 1},
     ],
 )  # fmt: skip
