@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 
 missing=
-for pair in mmdebstrap:mmdebstrap bwrap:bubblewrap newuidmap:uidmap; do
+for pair in mmdebstrap:mmdebstrap bwrap:bubblewrap newuidmap:uidmap appstreamcli:appstream; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 if gimp-console --version 2>/dev/null | grep -q 'version 3'; then

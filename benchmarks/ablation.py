@@ -23,7 +23,7 @@ from PIL import Image
 from quality import FIGURES, SHARED, scorecard
 
 from blend_daemon.engine import Parameters, Problem, blend, blending, composite, harmonise, stages
-from blend_daemon.engine.presets import PRESETS, SLIDERS
+from blend_daemon.presets import PRESETS, SLIDERS
 
 weights, harmony = blending._weights, blending._harmony
 

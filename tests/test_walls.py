@@ -16,7 +16,7 @@ HEAVY = {"torch", "numpy", "scipy", "PIL", "pyvips"}
         ("blend_daemon.protocol.client, blend_daemon.protocol.messages, blend_daemon.protocol.runtime", {*HEAVY, "blend_daemon.engine"}),
         ("blend_daemon.service.server, blend_daemon.service.jobs", {*HEAVY, "blend_daemon.engine"}),
         ("blend_daemon.engine.blending, blend_daemon.engine.paper", {"zmq", "blend_daemon.service", "gi"}),
-        ("blend_daemon.engine.presets, blend_daemon.cli", {"torch", "numpy", "zmq"}),
+        ("blend_daemon.presets, blend_daemon.cli", {"torch", "numpy", "zmq"}),
     ],
 )
 def test_wall(modules, forbidden):

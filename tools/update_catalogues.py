@@ -12,8 +12,7 @@ import polib
 
 PLUGIN = Path(__file__).resolve().parent.parent / "gimp_plugin/deep-image-blending"
 TEMPLATE = PLUGIN / "locale/deep-image-blending.pot"
-MAIN = "deep-image-blending.py"
-TABLES = ("TARGETS", "PRESETS", "SLIDERS")  # (name, text, text) rows of the main file, passed to `_` in a loop
+OPTIONS = "options.py"  # its tables of (name, text, explanation, ...) rows are passed to `_` where they are used
 
 
 def strings() -> dict[str, list[tuple[str, int]]]:
@@ -24,8 +23,9 @@ def strings() -> dict[str, list[tuple[str, int]]]:
             texts = []
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_" and isinstance(node.args[0], ast.Constant):
                 texts = [node.args[0]]
-            elif source.name == MAIN and isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in TABLES:
-                texts = [text for row in node.value.elts for text in row.elts[1:]]
+            elif source.name == OPTIONS and isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+                rows = node.value.elts if isinstance(node.value.elts[0], ast.Tuple) else [node.value]
+                texts = [text for row in rows for text in row.elts[1:3]]
             for text in texts:
                 found.setdefault(text.value, []).append((source.name, text.lineno))
     return found

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from blend_daemon.engine.presets import PRESETS, SLIDERS
 from blend_daemon.errors import BlendError
+from blend_daemon.presets import PRESETS, SLIDERS
 
 if TYPE_CHECKING:
     from blend_daemon.engine.pixels import Box, Raster

@@ -1,12 +1,14 @@
 """The arithmetic of a blend. Knows no socket, no file format and no GIMP.
 
-The names are imported when they are first used, so that `blend_daemon.engine.presets` can be read without loading torch.
+The names are imported when they are first used, so that a command line can be read without loading torch.
 """
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+
+from blend_daemon.presets import Parameters
 
 # Read by torch's OpenMP when it is loaded. Threads that spin for long while they wait make a blend many times slower as soon as
 # anything else, such as GIMP, wants the cores; threads that never spin make it a fifth slower when nothing does.
@@ -15,13 +17,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 if TYPE_CHECKING:
     from blend_daemon.engine.blending import Blend, blend, sketch, warm
     from blend_daemon.engine.pixels import composite
-    from blend_daemon.engine.presets import Parameters
     from blend_daemon.engine.preview import poisson_preview
     from blend_daemon.engine.problem import Problem
     from blend_daemon.engine.progress import Cancelled, Directive, Progress
 
 _HOME = {
-    "Blend": "blending", "blend": "blending", "sketch": "blending", "warm": "blending", "composite": "pixels", "Parameters": "presets",
+    "Blend": "blending", "blend": "blending", "sketch": "blending", "warm": "blending", "composite": "pixels",
     "poisson_preview": "preview", "Problem": "problem", "Cancelled": "progress", "Directive": "progress", "Progress": "progress",
 }  # fmt: skip
 __all__ = [

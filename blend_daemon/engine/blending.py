@@ -22,10 +22,10 @@ from blend_daemon.engine.features import Features
 from blend_daemon.engine.harmonise import Harmony, harmonise, reach
 from blend_daemon.engine.pixels import Box, Floats, Raster, from_float
 from blend_daemon.engine.poisson import Surroundings
-from blend_daemon.engine.presets import Parameters, Preset
 from blend_daemon.engine.problem import Problem
 from blend_daemon.engine.progress import Cancelled, Clock, Directive, Observer, Progress
 from blend_daemon.errors import BlendError
+from blend_daemon.presets import Parameters, Preset
 
 CONTEXT = 48  # px of target around the mask that the network sees; what it sees changes within 46 px of the mask
 GRADIENT, CONTENT, STYLE, HISTOGRAM = 0.03, 1.0, 0.1, 0.1  # weights of the losses with all sliders in the middle

@@ -110,8 +110,10 @@ class Objective:
                     inside = (self._at[name].flatten() > 0.5).nonzero()[:, 0]
                     outside = (seen[name].flatten() > 0.5).nonzero()[:, 0]
                     if len(inside) and len(outside):
-                        self._inside[name] = inside
-                        self._sorted[name] = sorted_features(of_target[name].flatten(2)[:, :, outside, None], len(inside))
+                        wanted = sorted_features(of_target[name].flatten(2)[:, :, outside, None], len(inside))
+                        # A few positions may see nothing at all (some 1e5 a position are usual): no histogram to be like.
+                        if wanted.square().sum() > len(inside):
+                            self._inside[name], self._sorted[name] = inside, wanted
 
         self.keep_content(scene.start)
 

@@ -17,6 +17,7 @@ from blend_daemon.protocol.framing import Message, Raster
 __all__ = ["Client", "Message", "Raster"]
 
 PATIENCE = 1.0  # s that a running daemon is given to say welcome before another is started
+FAR = 10.0  # s that a daemon at an address of the user's is given
 PING = 2.0  # s of silence after which the daemon is asked for a sign of life
 SILENCE = 20.0  # s without an answer to that question after which it is taken for dead
 
@@ -26,10 +27,17 @@ class Client:
 
     Parameters
     ----------
-    address : ZeroMQ address; None: the daemon of this user
+    address : ZeroMQ address, "ipc://" and a path; None: the daemon of this user
+
+    Raises
+    ------
+    BlendError
+        `address-invalid`
     """
 
     def __init__(self, address: str | None = None) -> None:
+        if address is not None and not (address.startswith("ipc:///") and len(address) < 100):
+            raise BlendError("address-invalid", f"{address!r} is no address of a blend daemon.", "It looks like ipc:///path/of/socket.")
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
@@ -39,7 +47,9 @@ class Client:
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.welcome: Mapping[str, Any] | None = None
         self._heard = self._asked = time.monotonic()
-        self._socket.connect(address or runtime.address())
+        self._address = address or runtime.address()
+        self._own = address is None
+        self._socket.connect(self._address)
         self._send(Message("hello"))
 
     def __enter__(self) -> Client:
@@ -60,7 +70,7 @@ class Client:
         return int(self._socket.get(zmq.FD))
 
     def reach(self, command: Sequence[str]) -> Iterator[str]:
-        """Reach the daemon, starting `command serve` if none answers.
+        """Reach the daemon, starting `command serve` if this user's own does not answer.
 
         Yields "connecting" or "starting" until the daemon has said welcome; between two steps call `wait`, or return to the
         main loop for about 50 ms.
@@ -68,7 +78,7 @@ class Client:
         Raises
         ------
         BlendError
-            `daemon-not-started`, `protocol-mismatch`
+            `daemon-not-started`, `daemon-unreachable`, `protocol-mismatch`
         """
         starting: runtime.Starting | None = None
         began = time.monotonic()
@@ -76,8 +86,14 @@ class Client:
             self.pump()
             if self.welcome is not None:
                 return
-            late = time.monotonic() - began > PATIENCE
-            if starting is None and (late or not runtime.socket_path().exists()):
+            spent = time.monotonic() - began
+            if not self._own and spent > FAR:
+                raise BlendError(
+                    "daemon-unreachable",
+                    f"No blend daemon answers at {self._address}.",
+                    "Check the address, and that the daemon runs there; without an address this computer's own is used.",
+                )
+            if self._own and starting is None and (spent > PATIENCE or not runtime.socket_path().exists()):
                 starting = runtime.Starting(runtime.start_daemon(command))
             if starting is not None:
                 starting.check()
@@ -126,9 +142,13 @@ class Client:
         """Ask the daemon to end."""
         self._send(Message("shutdown"))
 
+    def ask_status(self) -> None:
+        """Ask the daemon for its account of itself; a `status` message answers."""
+        self._send(Message("status"))
+
     def status(self, timeout: float = 2.0) -> Mapping[str, Any] | None:
         """The daemon's account of itself, None if none answers within `timeout` s."""
-        self._send(Message("status"))
+        self.ask_status()
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             self.wait(left)

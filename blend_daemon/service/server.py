@@ -105,7 +105,7 @@ class Server:
 
     async def _give_up(self, why: str) -> None:
         for job in [*([self._queue.running] if self._queue.running else []), *self._queue.waiting()]:
-            await self._end(job, Message("failed", {"job": job.id, "code": "daemon-stopped", "message": why, "hint": "Try again."}))
+            await self._fail(job, "daemon-stopped", why, "Try again.")
 
     # clients
 
@@ -223,17 +223,20 @@ class Server:
                 if process.returncode is None:
                     process.kill()
                 code = await process.wait()
-                self._ready = False
+                loaded, self._ready = self._ready, False
                 self._worker.close(0)
             log.error("the worker ended with code %s", code)
+            how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
             for id, client in self._sketches.items():
                 await self._refuse(client, id, "worker-died", "The process that computes has ended.", f"The log is {runtime.log_path()}.")
             self._sketches.clear()
             if self._queue.running:
-                how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
                 hint = f"Try again, with a smaller selection or the preset draft. The log is {runtime.log_path()}."
-                failed = {"code": "worker-died", "message": f"The process that computes was ended by {how}.", "hint": hint}
-                await self._end(self._queue.running, Message("failed", {"job": self._queue.running.id, **failed}))
+                await self._fail(self._queue.running, "worker-died", f"The process that computes was ended by {how}.", hint)
+            if not loaded:
+                # The next one would most likely end in the same way: those who wait must hear of it.
+                for job in self._queue.waiting():
+                    await self._fail(job, "worker-died", f"The process that computes could not start: {how}.", runtime.DOCTOR)
             await asyncio.sleep(1.0)  # a worker that dies at once must not make the machine busy
 
     async def _start_worker(self) -> asyncio.subprocess.Process:
@@ -282,6 +285,9 @@ class Server:
             await self._order(job.work)
             for waiting in self._queue.waiting():
                 await self._tell(waiting.client, Message("accepted", {"job": waiting.id, "position": self._queue.position(waiting)}))
+
+    async def _fail(self, job: Job, code: str, message: str, hint: str) -> None:
+        await self._end(job, Message("failed", {"job": job.id, "code": code, "message": message, "hint": hint}))
 
     async def _end(self, job: Job, last: Message) -> None:
         self._queue.end(job, STATE_OF[last.type], last)

@@ -7,21 +7,23 @@ happens, the user's image is touched by `insert` alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from geometry import Rect, grown, intersection, scaled
 from gi.repository import Gegl, Gimp, GLib
+from options import SLIDER_NAMES, Options
 
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol.framing import Raster
 
 PARASITE = "deep-image-blending"
 CONTEXT = 2  # px of the source around the selection: gradients on its edge need the neighbours
-ITEM_SIZE = {"uint8": 1, "uint16": 2, "float32": 4}
+TYPE_CODE = {"uint8": "B", "uint16": "H", "float32": "f"}
 BABL = {"uint8": "u8", "uint16": "u16", "float32": "float"}
+OPAQUE = {"uint8": 255, "uint16": 65535, "float32": 1.0}
 
 
 def _(text):
@@ -38,119 +40,260 @@ class Request:
     offset: tuple[int, int]
 
 
-def read(image: Gimp.Image, layer: Gimp.Layer, target: str) -> Request:
-    """Read the source layer, the selection and the target.
+@dataclass(frozen=True)
+class Subject:
+    """What a call is about: the source layer and, if it was called on a blended layer, that layer, which the result replaces.
+
+    Attributes
+    ----------
+    arguments : of the call that made the blended layer, by name
+    """
+
+    source: Gimp.Layer
+    blended: Gimp.Layer | None
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, image: Gimp.Image, layer: Gimp.Layer) -> Subject:
+        """The subject when the filter is called on `layer`."""
+        parasite = layer.get_parasite(PARASITE)
+        if parasite is not None:
+            try:
+                about = json.loads(bytes(parasite.get_data()))["gimp"]
+                source = image.get_layer_by_tattoo(about["source"])
+                if source is not None and source != layer:
+                    return cls(source, layer, dict(about["arguments"]))
+            except (ValueError, TypeError, KeyError):
+                pass  # written by something else: the layer is a layer like any other
+        return cls(layer, None, {})
+
+
+class Scene:
+    """What is to be blended, opened for reading. It stays as it was when it was opened, whatever the user does. Close it after use.
 
     Parameters
     ----------
-    target : "layer-below" or "visible-below"
+    image, subject, options : what the user has chosen
+
+    Attributes
+    ----------
+    part : (x, y, width, height) of the object with its surroundings on the canvas
 
     Raises
     ------
     BlendError
         a message for the user, if the image or the selection does not allow a blend
     """
-    dtype = _dtype(image)
-    rect = _masked_rect(image, layer)
-    _ok, left, top = layer.get_offsets()
-    offset = (left + rect[0], top + rect[1])
-    with _opened(image, layer, target) as (source, visible):
+
+    def __init__(self, image: Gimp.Image, subject: Subject, options: Options) -> None:
+        Gegl.init(None)
+        below = _target_layer(image, subject.source, options)
+        self._dtype = _dtype(image)
+        self._canvas: Rect = (0, 0, image.get_width(), image.get_height())
+        # Two duplicates, because merging filters changes the values of a soft selection.
+        self._copy, self._shape = image.duplicate(), image.duplicate()
+        try:
+            for copy in (self._copy, self._shape):
+                copy.undo_disable()
+            Gimp.Selection.none(self._copy)  # filters and masks are merged as a whole
+            self._source = _plain(_twin(self._copy, image, subject.source), subject, options)
+            self._selected = _select(self._shape, image, self._source, subject, options)
+            _ok, left, top = self._source.get_offsets()
+            self._origin = left, top
+            self._rect = self._masked_rect(subject.source.get_name())
+            on_canvas = intersection(self._rect, self._canvas)
+            if on_canvas is None:
+                raise BlendError("mask-empty", _("The object lies outside the image."), _("Move the layer onto the canvas."))
+            self.part = grown(on_canvas, max(on_canvas[2:]) // 4 + 16, self._canvas)
+            if below is not None:
+                _show_only(self._copy, _twin(self._copy, image, below))
+            else:
+                _hide_from(self._copy, self._source)
+            self._target = Gimp.Layer.new_from_visible(self._copy, self._copy, "target")
+        except BaseException:
+            self.close()
+            raise
+        self._pasted: Gimp.Layer | None = None
+
+    def close(self) -> None:
+        """Give the duplicates up."""
+        for copy in (self._copy, self._shape):
+            copy.delete()
+
+    def request(self) -> Request:
+        """What to send to the daemon, in full."""
+        x, y, width, height = self._rect
+        left, top = self._origin
         return Request(
-            _pixels(source, rect, dtype),
-            _pixels(visible, (0, 0, image.get_width(), image.get_height()), dtype),
-            _selection(image, (*offset, rect[2], rect[3])),
-            offset,
+            _pixels(self._source, (x - left, y - top, width, height), self._dtype),
+            _pixels(self._target, self._canvas, self._dtype),
+            self._mask(self._rect),
+            (x, y),
         )
+
+    def view(self, size: int) -> View:
+        """The part, so small that neither side is longer than `size`."""
+        scale = min(1.0, size / max(self.part[2:]))
+        x, y, width, height = self.part
+        left, top = self._origin
+        return View(
+            _pixels(self._source, (x - left, y - top, width, height), "uint8", scale, colour=True),
+            _pixels(self._target, self.part, "uint8", scale, colour=True),
+            self._mask(self.part, scale),
+            self.part,
+        )
+
+    def picture(self, part: Rect, scale: float, pasted: bool) -> Raster:
+        """A part of the canvas, as uint8 RGBA at `scale`: the target alone, or with the object pasted over it as it is."""
+        return _pixels(self._pasted_over() if pasted else self._target, part, "uint8", scale, colour=True)
+
+    def _mask(self, rect: Rect, scale: float = 1.0) -> Raster | None:
+        if not self._selected:
+            return None
+        # A selection is linear.
+        return _read(self._shape.get_selection(), rect, scale, "Y float", "float32", 1)
+
+    def _masked_rect(self, name: str) -> Rect:
+        """The part of the source to send, in pixels of the canvas."""
+        whole = (*self._origin, self._source.get_width(), self._source.get_height())
+        if not self._selected:
+            return whole
+        _ok, there, left, top, right, bottom = Gimp.Selection.bounds(self._shape)
+        found = intersection((left, top, right - left, bottom - top), whole) if there else None
+        if found is None:
+            raise BlendError(
+                "mask-empty",
+                _("The selection lies outside the layer “{name}”.").format(name=name)
+                if there
+                else _("Nothing is left of the mask of “{name}”.").format(name=name),
+                _("Select the object on that layer, or choose the layer that holds the object."),
+            )
+        return grown(found, CONTEXT, whole)
+
+    def _pasted_over(self) -> Gimp.Layer:
+        if self._pasted is None:
+            copy = self._copy
+            for layer in copy.get_layers():
+                layer.set_visible(False)
+            pasted = Gimp.Layer.new_from_drawable(self._source, copy)
+            for position, layer in enumerate((pasted, self._target.copy())):
+                copy.insert_layer(layer, None, position)
+                layer.set_visible(True)
+                layer.set_opacity(100)
+                layer.set_mode(Gimp.LayerMode.NORMAL)
+            pasted.set_offsets(*self._origin)
+            if self._selected:
+                mask = pasted.create_mask(Gimp.AddMaskType.WHITE)
+                pasted.add_mask(mask)
+                _write(mask, self._mask((*self._origin, pasted.get_width(), pasted.get_height())), "Y float")
+            self._pasted = Gimp.Layer.new_from_visible(copy, copy, "pasted")
+        return self._pasted
 
 
 @dataclass(frozen=True)
 class View:
-    """A part of the canvas on a smaller scale, to look at. All rasters are RGBA or mask over that part, of one size.
+    """A part of the canvas on a smaller scale, for a sketch. All rasters are RGBA or mask over that part, of one size.
 
     Attributes
     ----------
-    part : the part, in pixels of the canvas
-    scale : pixels of the view for each pixel of the canvas, at most 1
+    part : (x, y, width, height) in pixels of the canvas
     """
 
     source: Raster
     target: Raster
     mask: Raster | None
     part: Rect
-    scale: float
 
 
-def view(image: Gimp.Image, layer: Gimp.Layer, target: str, size: int) -> View:
-    """The object with its surroundings, so small that neither side is longer than `size`. Parameters and errors as for `read`."""
-    rect = _masked_rect(image, layer)
-    _ok, left, top = layer.get_offsets()
-    canvas = (0, 0, image.get_width(), image.get_height())
-    on_canvas = intersection((left + rect[0], top + rect[1], rect[2], rect[3]), canvas)
-    if on_canvas is None:
-        raise BlendError("mask-empty", _("The object lies outside the image."), _("Move the layer onto the canvas."))
-    part = grown(on_canvas, max(on_canvas[2:]) // 4 + 16, canvas)
-    scale = min(1.0, size / max(part[2:]))
-    with _opened(image, layer, target) as (source, visible):
-        on_layer = (part[0] - left, part[1] - top, part[2], part[3])
-        return View(
-            _pixels(source, on_layer, "uint8", scale, colour=True),
-            _pixels(visible, part, "uint8", scale, colour=True),
-            _selection(image, part, scale),
-            part,
-            scale,
-        )
-
-
-@contextmanager
-def _opened(image: Gimp.Image, layer: Gimp.Layer, target: str) -> Iterator[tuple[Gimp.Layer, Gimp.Layer]]:
-    """The source with its filters and mask worked in, and the target, as layers of a duplicate that lives as long as the context."""
-    Gegl.init(None)
-    below = _layer_below(image, layer) if target == "layer-below" else None
-    copy = image.duplicate()
-    try:
-        twin = _twin(copy, image, layer)
-        source = _flattened_layer(copy, twin)
-        if below is not None:
-            _show_only(copy, _twin(copy, image, below))
-        else:
-            _hide_from(copy, twin)
-        yield source, Gimp.Layer.new_from_visible(copy, copy, "target")
-    finally:
-        copy.delete()
-
-
-def insert(image: Gimp.Image, source: Gimp.Layer, raster: Raster, box: Rect, name: str, report: Mapping[str, Any]) -> Gimp.Layer:
-    """Insert the blended layer above its source and hide the source, as one undo step. The layer carries the report as a parasite.
+def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster, box: Rect, report: Mapping[str, Any]) -> Gimp.Layer:
+    """Insert the blended layer as `options.output` says, as one undo step. The layer carries the report and the call as a parasite.
 
     Raises
     ------
     BlendError
         if the image or the layer has gone meanwhile
     """
+    source, blended = subject.source, subject.blended
     if not image.is_valid() or not source.is_valid() or source.get_image() != image:
         raise BlendError("layer-gone", _("The image or the layer was closed while it was being blended."), "")
-    height, width, channels = raster.shape
-    kind = Gimp.ImageType.RGBA_IMAGE if channels == 4 else Gimp.ImageType.GRAYA_IMAGE
+    place = blended if blended is not None and blended.is_valid() and blended.get_image() == image else source
+    replace = options.output == "replace"
+    name = place.get_name() if replace or place != source else _("{name} blended").format(name=source.get_name())
     image.undo_group_start()
     try:
-        layer = Gimp.Layer.new(image, name, width, height, kind, 100, Gimp.LayerMode.NORMAL)
-        # The engine mixes a soft edge in perceptual values; GIMP's default would mix it in linear light.
-        layer.set_composite_space(Gimp.LayerColorSpace.RGB_PERCEPTUAL)
-        image.insert_layer(layer, source.get_parent(), image.get_item_position(source))
-        layer.set_offsets(box[0], box[1])
-        data = bytes(raster.data)
-        assert len(data) == height * width * channels * ITEM_SIZE[raster.dtype]
-        buffer = layer.get_buffer()
-        buffer.set(Gegl.Rectangle.new(0, 0, width, height), _format(channels, raster.dtype), data)
-        buffer.flush()
-        del buffer
-        layer.update(0, 0, width, height)
-        layer.attach_parasite(Gimp.Parasite.new(PARASITE, Gimp.PARASITE_PERSISTENT, json.dumps(report).encode()))
-        source.set_visible(False)
+        layer = add_layer(image, raster, box, name, place.get_parent(), image.get_item_position(place))
+        if options.output == "new-layer-with-mask":
+            _move_alpha_to_mask(layer, raster)
+        # A source that is removed cannot be found again: the layer then blends as a layer of its own.
+        about = {} if replace else {"gimp": {"source": source.get_tattoo(), "arguments": _arguments(options, report)}}
+        layer.attach_parasite(Gimp.Parasite.new(PARASITE, Gimp.PARASITE_PERSISTENT, json.dumps({**report, **about}).encode()))
+        if place != source:
+            image.remove_layer(place)
+        if replace:
+            image.remove_layer(source)
+        elif options.hide_source:
+            source.set_visible(False)
+        layer.set_name(name)  # GIMP has numbered it if what it replaces was still there
         image.set_selected_layers([layer])
     finally:
         image.undo_group_end()
     return layer
+
+
+def add_layer(image: Gimp.Image, raster: Raster, box: Rect, name: str, parent: Gimp.Item | None, position: int) -> Gimp.Layer:
+    """A new layer with the raster's pixels, whose alpha is its last channel."""
+    height, width, channels = raster.shape
+    kind = Gimp.ImageType.RGBA_IMAGE if channels == 4 else Gimp.ImageType.GRAYA_IMAGE
+    layer = Gimp.Layer.new(image, name, width, height, kind, 100, Gimp.LayerMode.NORMAL)
+    # The engine mixes a soft edge in perceptual values; GIMP's default would mix it in linear light.
+    layer.set_composite_space(Gimp.LayerColorSpace.RGB_PERCEPTUAL)
+    image.insert_layer(layer, parent, position)
+    layer.set_offsets(box[0], box[1])
+    _write(layer, raster)
+    return layer
+
+
+def shown(raster: Raster) -> Raster:
+    """A layer raster of any dtype as uint8 RGBA, to look at."""
+    height, width, channels = raster.shape
+    form, rect = _format(channels, raster.dtype), Gegl.Rectangle.new(0, 0, width, height)
+    buffer = Gegl.Buffer.new(form, 0, 0, width, height)
+    buffer.set(rect, form, bytes(raster.data))
+    return Raster("uint8", (height, width, 4), buffer.get(rect, 1.0, _format(4, "uint8"), Gegl.AbyssPolicy.NONE))
+
+
+def _arguments(options: Options, report: Mapping[str, Any]) -> dict[str, Any]:
+    """The call as plain values, for `Subject.arguments`: sliders as they were in the end, a layer by its tattoo."""
+    chosen = options.target_layer
+    sliders = {name: report[name] for name in SLIDER_NAMES}
+    parameters = {name.replace("_", "-"): value for name, value in {**options.parameters, **sliders}.items()}
+    return {
+        "target": options.target, "target-layer": chosen.get_tattoo() if chosen else None, "mask": options.mask,
+        "output": options.output, "hide-source": options.hide_source, **parameters,
+    }  # fmt: skip
+
+
+def _write(drawable: Gimp.Drawable, raster: Raster, form: str | None = None) -> None:
+    height, width, channels = raster.shape
+    data = bytes(raster.data)
+    assert len(data) == height * width * channels * array(TYPE_CODE[raster.dtype]).itemsize  # GEGL ignores a wrong length silently
+    buffer = drawable.get_buffer()
+    buffer.set(Gegl.Rectangle.new(0, 0, width, height), form or _format(channels, raster.dtype), data)
+    buffer.flush()
+    del buffer
+    drawable.update(0, 0, width, height)
+
+
+def _move_alpha_to_mask(layer: Gimp.Layer, raster: Raster) -> None:
+    height, width, channels = raster.shape
+    code = TYPE_CODE[raster.dtype]
+    values = array(code, bytes(raster.data))
+    alpha = values[channels - 1 :: channels]
+    values[channels - 1 :: channels] = array(code, [OPAQUE[raster.dtype]]) * len(alpha)
+    _write(layer, Raster(raster.dtype, raster.shape, values.tobytes()))
+    mask = layer.create_mask(Gimp.AddMaskType.WHITE)
+    layer.add_mask(mask)
+    _write(mask, Raster(raster.dtype, (height, width, 1), alpha.tobytes()), f"Y {BABL[raster.dtype]}")
 
 
 def _dtype(image: Gimp.Image) -> str:
@@ -172,42 +315,75 @@ def _pixels(drawable: Gimp.Drawable, rect: Rect, dtype: str, scale: float = 1.0,
     return _read(drawable, rect, scale, _format(channels, dtype), dtype, channels)
 
 
-def _selection(image: Gimp.Image, rect: Rect, scale: float = 1.0) -> Raster | None:
-    """The selection over a rectangle of the canvas; None where nothing is selected, so that the layer's alpha decides."""
-    if Gimp.Selection.is_empty(image):
-        return None
-    # A selection is linear.
-    return _read(image.get_selection(), rect, scale, "Y float", "float32", 1)
-
-
 def _read(drawable: Gimp.Drawable, rect: Rect, scale: float, form: str, dtype: str, channels: int) -> Raster:
     x, y, width, height = scaled(rect, scale)
     buffer = drawable.get_buffer()
     data = buffer.get(Gegl.Rectangle.new(x, y, width, height), scale, form, Gegl.AbyssPolicy.NONE)
     del buffer
-    assert len(data) == width * height * channels * ITEM_SIZE[dtype]
+    assert len(data) == width * height * channels * array(TYPE_CODE[dtype]).itemsize
     return Raster(dtype, (height, width, channels), data)
 
 
-def _masked_rect(image: Gimp.Image, layer: Gimp.Layer) -> Rect:
-    """The part of the layer to send, in the layer's own coordinates."""
-    whole = (0, 0, layer.get_width(), layer.get_height())
-    if Gimp.Selection.is_empty(image):
-        if not layer.has_alpha() and layer.get_mask() is None:
+def _select(shape: Gimp.Image, image: Gimp.Image, source: Gimp.Layer, subject: Subject, options: Options) -> bool:
+    """Make the mask the selection of `shape`, a duplicate of the image; False if the alpha of `source` alone is the mask.
+
+    `source` is the source in the other duplicate, with filters and mask worked in.
+    """
+    mask, name = subject.source.get_mask(), subject.source.get_name()
+    nothing_selected = Gimp.Selection.is_empty(image)
+    if options.mask == "layer-mask":
+        if mask is None:
             raise BlendError(
                 "mask-missing",
-                _("Nothing is selected, and the layer “{name}” is opaque.").format(name=layer.get_name()),
-                _("Select the object on it coarsely, or give the layer an alpha channel or a layer mask around the object."),
+                _("The layer “{name}” has no layer mask.").format(name=name),
+                _("Add one that is white on the object (Layer > Mask), or choose another mask."),
             )
-        return whole
-    ok, x, y, width, height = layer.mask_intersect()
-    if not ok or intersection((x, y, width, height), whole) is None:
+        shape.select_item(Gimp.ChannelOps.REPLACE, _twin(shape, image, subject.source).get_mask())
+    elif options.mask == "selection" and not nothing_selected:
+        pass
+    elif subject.blended is not None:
+        blended = _twin(shape, image, subject.blended)
+        shape.select_item(Gimp.ChannelOps.REPLACE, blended.get_mask() or blended)
+    elif not subject.source.has_alpha() and mask is None:
         raise BlendError(
-            "mask-empty",
-            _("The selection lies outside the layer “{name}”.").format(name=layer.get_name()),
-            _("Select the object on that layer, or choose the layer that holds the object."),
+            "mask-missing",
+            _("Nothing is selected, and the layer “{name}” is opaque.").format(name=name)
+            if nothing_selected
+            else _("The layer “{name}” is opaque: it is no mask.").format(name=name),
+            _("Select the object on it coarsely, or give the layer an alpha channel or a layer mask around the object."),
         )
-    return grown((x, y, width, height), CONTEXT, whole)
+    elif options.grow or options.feather:
+        alpha = Gimp.Layer.new_from_drawable(source, shape)
+        shape.insert_layer(alpha, None, 0)
+        shape.select_item(Gimp.ChannelOps.REPLACE, alpha)
+    else:
+        return False
+    if options.grow > 0:
+        Gimp.Selection.grow(shape, options.grow)
+    elif options.grow < 0:
+        Gimp.Selection.shrink(shape, -options.grow)
+    if options.feather:
+        Gimp.Selection.feather(shape, options.feather)
+    return True
+
+
+def _plain(twin: Gimp.Layer, subject: Subject, options: Options) -> Gimp.Layer:
+    """The layer of the duplicate with its filters and its mask worked into its pixels; a group as one layer."""
+    if twin.is_group():
+        twin = twin.merge()
+    else:
+        twin.merge_filters()
+    if twin.get_mask() is not None:
+        # A layer mask that is the mask is not worked in: when it grows there are pixels under it.
+        apply = options.mask != "layer-mask"
+        twin.remove_mask(Gimp.MaskApplyMode.APPLY if apply else Gimp.MaskApplyMode.DISCARD)
+    if subject.blended is not None and twin.has_alpha():
+        # The blended layer's alpha has been multiplied by the source's: that must not count twice.
+        opaque = Gimp.DrawableFilter.new(twin, "gimp:threshold-alpha", "")
+        opaque.get_config().set_property("value", 0.0)
+        twin.append_filter(opaque)
+        twin.merge_filters()
+    return twin
 
 
 def _siblings(image: Gimp.Image, layer: Gimp.Layer) -> list[Gimp.Layer]:
@@ -215,7 +391,18 @@ def _siblings(image: Gimp.Image, layer: Gimp.Layer) -> list[Gimp.Layer]:
     return parent.get_children() if parent else image.get_layers()
 
 
-def _layer_below(image: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
+def _target_layer(image: Gimp.Image, layer: Gimp.Layer, options: Options) -> Gimp.Layer | None:
+    """The one layer to blend into; None: everything visible below."""
+    if options.target == "visible-below":
+        return None
+    if options.target == "chosen-layer":
+        chosen = options.target_layer
+        ours = chosen is not None and chosen.is_valid() and chosen.get_image() == image
+        if not ours or chosen in _ancestors(layer) or layer in _ancestors(chosen):
+            raise BlendError(
+                "no-target", _("There is no layer chosen to blend into."), _("Choose a layer of this image that does not hold the source.")
+            )
+        return chosen
     layers = _siblings(image, layer)
     position = image.get_item_position(layer)
     if position + 1 >= len(layers):
@@ -238,15 +425,6 @@ def _twin(copy: Gimp.Image, image: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
         found = layers[position]
         layers = found.get_children() if found.is_group() else []
     return found
-
-
-def _flattened_layer(copy: Gimp.Image, twin: Gimp.Layer) -> Gimp.Layer:
-    """The layer with its filters and its mask worked into its pixels."""
-    if not twin.is_group():
-        twin.merge_filters()
-    if twin.get_mask() is not None:
-        twin.remove_mask(Gimp.MaskApplyMode.APPLY)
-    return twin
 
 
 def _ancestors(layer: Gimp.Layer) -> list[Gimp.Layer]:

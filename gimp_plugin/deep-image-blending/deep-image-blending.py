@@ -5,38 +5,25 @@ import sys
 import traceback
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
 # The one place where the plug-in says where its own modules are: pyzmq and the protocol lie in vendor/.
-sys.path.insert(0, str(Path(__file__).resolve().parent / "vendor"))
+sys.path.insert(0, str(HERE / "vendor"))
 
 import gi
 
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
-from gi.repository import Gimp, GLib, GObject
+import options
+from gi.repository import Gimp, Gio, GLib, GObject
 
 PROCEDURE = "plug-in-deep-image-blending"
+DAEMON = "plug-in-deep-image-blending-daemon"
+MENU = "<Image>/Filters/Combine"
 DOMAIN = "deep-image-blending"
 
 
 def _(text):
     return GLib.dgettext(DOMAIN, text)
-
-
-TARGETS = (
-    ("layer-below", "Layer below", "Blend into the layer just below the source layer"),
-    ("visible-below", "Everything visible below", "Blend into what is visible below the source layer"),
-)
-PRESETS = (
-    ("draft", "Draft", "A first look within seconds"),
-    ("standard", "Standard", "The result to keep"),
-    ("paper", "Paper", "The paper's two algorithms as published: slow, for comparison"),
-)
-SLIDERS = (
-    ("style", "St_yle", "How much of the target's texture the object takes on"),
-    ("content", "Co_ntent", "How much of the object's own detail stays"),
-    ("colour", "Colo_ur", "From the object's own colours to the target's"),
-    ("seam", "S_eam", "How wide the transition is"),
-)
 
 
 class DeepImageBlending(Gimp.PlugIn):
@@ -46,14 +33,33 @@ class DeepImageBlending(Gimp.PlugIn):
         return True, DOMAIN, "locale"
 
     def do_query_procedures(self):
-        return [PROCEDURE]
+        self.set_help_domain(DOMAIN, Gio.File.new_for_path(str(HERE / "help")))
+        return [PROCEDURE, DAEMON]
 
     def do_create_procedure(self, name):
+        procedure = {PROCEDURE: self._blend, DAEMON: self._daemon}[name](name)
+        procedure.add_menu_path(MENU)
+        procedure.set_icon_file(Gio.File.new_for_path(str(HERE / "icon.svg")))
+        procedure.set_attribution("Deep Image Blending developers", "GPL-3.0-or-later", "2026")
+        return procedure
+
+    def _daemon(self, name):
+        procedure = Gimp.Procedure.new(self, name, Gimp.PDBProcType.PLUGIN, show_daemon, None)
+        procedure.set_menu_label(_("Blend _Daemon…"))
+        procedure.set_documentation(
+            _("Look after the blend daemon"),
+            _("Shows what the daemon behind Deep Image Blending is doing and its log, starts and stops it, and tests itself."),
+            name,
+        )
+        modes = Gimp.RunMode.__gtype__
+        procedure.add_enum_argument("run-mode", "Run mode", "The run mode", modes, Gimp.RunMode.INTERACTIVE, GObject.ParamFlags.READWRITE)
+        return procedure
+
+    def _blend(self, name):
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, run, None)
         procedure.set_image_types("RGB*, GRAY*")
         procedure.set_sensitivity_mask(Gimp.ProcedureSensitivityMask.DRAWABLE)
         procedure.set_menu_label(_("_Deep Image Blending…"))
-        procedure.add_menu_path("<Image>/Filters/Combine")
         procedure.set_documentation(
             _("Blend the selected object into the picture below it"),
             _(
@@ -63,38 +69,65 @@ class DeepImageBlending(Gimp.PlugIn):
             ),
             name,
         )
-        procedure.set_attribution("Deep Image Blending developers", "GPL-3.0-or-later", "2026")
         flags = GObject.ParamFlags.READWRITE
-        for argument, label, blurb, options, default in (
-            ("target", _("_Target"), _("What to blend into"), TARGETS, "layer-below"),
-            ("preset", _("_Preset"), _("How thoroughly to work"), PRESETS, "standard"),
-        ):
+        for argument, label, blurb, rows, default in options.CHOICES:
             choice = Gimp.Choice.new()
-            for number, (nick, text, help_) in enumerate(options):
+            for number, (nick, text, help_) in enumerate(rows):
                 choice.add(nick, number, _(text), _(help_))
-            procedure.add_choice_argument(argument, label, blurb, choice, default, flags)
-        for argument, label, blurb in SLIDERS:
-            procedure.add_double_argument(argument, _(label), _(blurb), 0, 100, 50, flags)
-        procedure.add_int_argument("seed", _("Ran_dom seed"), _("For presets that start from noise"), 0, 2**31 - 1, 0, flags)
+            procedure.add_choice_argument(argument, _(label), _(blurb), choice, default, flags)
+        for argument, label, blurb in options.SLIDERS:
+            procedure.add_double_argument(argument, _(label), _(blurb), 0, 100, options.NEUTRAL, flags)
+        for argument, label, blurb, low, high, default in options.NUMBERS:
+            procedure.add_int_argument(argument, _(label), _(blurb), low, high, default, flags)
+        argument, label, blurb = options.HIDE
+        procedure.add_boolean_argument(argument, _(label), _(blurb), True, flags)
+        argument, label, blurb = options.TARGET_LAYER
+        procedure.add_layer_argument(argument, _(label), _(blurb), True, flags)
+        argument, label, blurb = options.ADDRESS
+        procedure.add_string_argument(argument, _(label), _(blurb), "", flags)
         return procedure
 
 
 def run(procedure, run_mode, image, drawables, config, data):
-    """Called by GIMP. Whatever goes wrong comes back as a message: an exception that left here would be silent."""
-    try:
+    """Called by GIMP for the filter."""
+
+    def work():
         import session
+
+        return session.run(procedure, run_mode, image, drawables, config)
+
+    return guarded(procedure, work)
+
+
+def show_daemon(procedure, config, data):
+    """Called by GIMP for the window about the daemon."""
+
+    def work():
+        import overseer
+
+        from blend_daemon.errors import BlendError
+
+        if config.get_property("run-mode") == Gimp.RunMode.NONINTERACTIVE:
+            raise BlendError("interactive", _("This is a window for people."), _("Scripts call “blend-daemon status”."))
+        return overseer.run()
+
+    return guarded(procedure, work)
+
+
+def guarded(procedure, work):
+    """The outcome of `work` for GIMP. Whatever goes wrong comes back as a message: an exception that left here would be silent."""
+    try:
+        status = work()
     except ImportError as error:
         message = _("A part of the plug-in is missing ({error}). Run install.sh again.").format(error=error)
-        return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(message))
-    try:
-        status = session.run(procedure, run_mode, image, drawables, config)
-    except session.BlendError as error:
-        message = f"{error} {error.hint}".strip()
-        return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(message))
-    except Exception as error:  # a fault of ours: the traceback goes to stderr, the user hears of it too
-        traceback.print_exc()
-        return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(f"{type(error).__name__}: {error}"))
-    return procedure.new_return_values(status, None)
+    except Exception as error:
+        hint = getattr(error, "hint", None)
+        message = f"{error} {hint}".strip() if hint is not None else f"{type(error).__name__}: {error}"
+        if hint is None:  # a fault of ours: the traceback goes to stderr, the user hears of it too
+            traceback.print_exc()
+    else:
+        return procedure.new_return_values(status, None)
+    return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(message))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,28 @@
-"""The dialog: GIMP's own, with progress, open while the job runs."""
+"""The dialog: GIMP's own, with the picture and progress, open until the user is content."""
 
 from __future__ import annotations
 
+import time
+
+import canvas
 import gi
+import options
 
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
-import canvas
+from canvas import Scene, Subject
+from geometry import unscaled
 from gi.repository import Gimp, GimpUi, GLib, GObject, Gtk
-from preview import CURVE, SIZE, Curve, Preview
-from session import SLIDERS, Session, command
+from preview import CURVE, Curve, Preview
+from session import Session, command
 from sketcher import Sketcher
 
 from blend_daemon.errors import BlendError
 
 TICK = 40  # ms between looks at the socket
-KEEP = 1  # the response of the button that stops and keeps
+SKETCH = 420  # px, longer side of what sketches are made of
+KEEP, AGAIN = 1, 2  # responses of our own buttons
+ADVANCED = ("seed", "working-size", "iterations", "device", "daemon")
 
 
 def _(text):
@@ -29,10 +36,10 @@ STATES = {
 }
 
 
-def run(procedure, image, layer, config) -> Gimp.PDBStatusType:
-    """Show the dialog until the blend is done, cancelled or given up."""
+def run(procedure, image, subject: Subject, config) -> Gimp.PDBStatusType:
+    """Show the dialog until the blend is inserted or given up."""
     GimpUi.init("deep-image-blending")
-    dialog = BlendDialog(procedure, image, layer, config)
+    dialog = BlendDialog(procedure, image, subject, config)
     try:
         return dialog.run()
     finally:
@@ -40,127 +47,242 @@ def run(procedure, image, layer, config) -> Gimp.PDBStatusType:
 
 
 class BlendDialog:
-    """The procedure's dialog. Before the blend it shows a sketch that follows the controls; *Blend* starts the job and the dialog stays
-    until it ends, showing the blend as it grows. The sliders re-aim a running job; *Stop and Keep* takes the best so far."""
+    """The procedure's dialog.
 
-    def __init__(self, procedure, image, layer, config) -> None:
-        self._image, self._layer, self._config = image, layer, config
+    Before the blend it shows a sketch that follows the controls. *Blend* starts the job and the dialog shows the blend as it grows: the
+    sliders re-aim it, *Stop and Keep* inserts the best so far. When the job is done the result is looked at before it is inserted:
+    *Insert* ends the dialog, *Blend Again* starts over with the present controls. The image is touched by inserting alone, so that one
+    undo takes back whatever was tried.
+    """
+
+    def __init__(self, procedure, image, subject: Subject, config) -> None:
+        self._image, self._subject, self._config = image, subject, config
+        self._scene: Scene | None = None
+        self._view: canvas.View | None = None
         self._session: Session | None = None
         self._steps = None
         self._moved: dict[str, float] = {}
-        self._done = False
-        self._view = None
-        self._dialog = GimpUi.ProcedureDialog.new(procedure, config, _("Deep Image Blending"))
+        self._stale = True  # whether the scene is yet to be read, or read anew
+        self._keep = self._inserted = False
+        self._began = 0.0
+        title = _("Deep Image Blending") if subject.blended is None else _("Deep Image Blending: Blend Again")
+        self._dialog = GimpUi.ProcedureDialog.new(procedure, config, title)
         self._dialog.set_ok_label(_("_Blend"))
-        self._dialog.add_button(_("Stop and _Keep"), KEEP).set_tooltip_text(_("Stop here, and keep the best so far as the new layer"))
-        self._dialog.set_response_sensitive(KEEP, False)
-        for name in SLIDERS:
+        self._add_button(_("Stop and _Keep"), KEEP, _("Stop here, and insert the best so far as the new layer"))
+        self._add_button(_("Blend A_gain"), AGAIN, _("Drop this result, and blend with the present controls"))
+        for name, *_rest in options.SLIDERS:
+            self._dialog.get_scale_entry(name, 1.0)
+        for name in ("grow", "feather"):
             self._dialog.get_scale_entry(name, 1.0)
         self._preview, self._curve, self._bar = Preview(), Curve(), Gtk.ProgressBar()
-        self._preview.set_tooltip_text(_("Hold a mouse button to see the object as it was pasted"))
-        self._text = Gtk.Label(xalign=0, wrap=True, max_width_chars=40, selectable=True)
+        self._text = Gtk.Label(xalign=0, yalign=0, wrap=True, max_width_chars=40, selectable=True, can_focus=False)
+        # Room for its longest message, so that the window does not jump.
+        self._text.set_size_request(-1, self._text.create_pango_layout("\n\n\n").get_pixel_size().height)
+        self._layers = self._layer_box()
+        self._recall()
         self._arrange()
         # Connected before run(), so that this handler comes before GIMP's and can keep the dialog open.
         self._dialog.connect("response", self._respond)
         config.connect("notify", self._change)
-        self._sketcher: Sketcher | None = Sketcher(command(), self._show_sketch)
-        self._look()
+        self._sketcher: Sketcher | None = None
+        self._connect()
+        self._say(_("Reading the layers"))
+        self._set_state()
         self._timer = GLib.timeout_add(TICK, self._tick)
 
     def run(self) -> Gimp.PDBStatusType:
         self._dialog.run()
-        return Gimp.PDBStatusType.SUCCESS if self._done else Gimp.PDBStatusType.CANCEL
+        return Gimp.PDBStatusType.SUCCESS if self._inserted else Gimp.PDBStatusType.CANCEL
 
     def close(self) -> None:
         GLib.source_remove(self._timer)
         self._end_session()
         self._end_sketches()
         self._dialog.destroy()
+        if self._scene:
+            self._scene.close()
+
+    # what it looks like
+
+    def _add_button(self, label: str, response: int, explanation: str) -> None:
+        self._dialog.add_button(label, response).set_tooltip_text(explanation)
+
+    def _widget(self, name: str) -> Gtk.Widget:
+        return self._dialog.get_widget(name, GObject.TYPE_NONE)
+
+    def _layer_box(self) -> Gtk.Box:
+        """A list of the layers that can be blended into, for the target "chosen-layer"."""
+        name, label, explanation = options.TARGET_LAYER
+        box, text = Gtk.Box(spacing=6), Gtk.Label(label=_(label), xalign=0)
+        self._choices = [layer for layer in _all_layers(self._image) if layer not in (self._subject.source, self._subject.blended)]
+        combo = Gtk.ComboBoxText(tooltip_text=_(explanation))
+        for layer in self._choices:
+            combo.append_text(layer.get_name())
+        chosen = self._config.get_property(name)
+        combo.set_active(self._choices.index(chosen) if chosen in self._choices else -1)
+        combo.connect("changed", lambda combo: self._config.set_property(name, self._choices[combo.get_active()]))
+        box.pack_start(text, False, False, 0)
+        box.pack_start(combo, True, True, 0)
+        box.show_all()
+        box.set_no_show_all(True)
+        self._combo = combo
+        return box
+
+    def _recall(self) -> None:
+        """Set the controls to the call that made the blended layer."""
+        for name, value in self._subject.arguments.items():
+            if name == "target-layer":
+                value = self._image.get_layer_by_tattoo(value) if value else None
+            if value is not None and self._config.find_property(name):
+                self._config.set_property(name, value)
+        chosen = self._config.get_property("target-layer")
+        if chosen in self._choices:
+            self._combo.set_active(self._choices.index(chosen))
 
     def _arrange(self) -> None:
-        controls = self._dialog.fill_box("controls", ["target", "preset", *SLIDERS])
+        box = self._dialog.fill_box
+        what = box("what", ["target", "mask", "grow", "feather"])
+        what.pack_start(self._layers, False, False, 0)
+        what.reorder_child(self._layers, 1)
+        how = box("how", ["preset", *options.SLIDER_NAMES])
+        result = box("result", ["output", "hide-source"])
         advanced = Gtk.Expander(label=_("Ad_vanced"), use_underline=True)
-        advanced.add(self._dialog.get_widget("seed", GObject.TYPE_NONE))
-        controls.set_size_request(CURVE[0], -1)
+        advanced.add(box("advanced", list(ADVANCED)))
         right = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=8)
-        for widget in (controls, advanced):
+        right.set_size_request(CURVE[0], -1)
+        for widget in (what, Gtk.Separator(), how, Gtk.Separator(), result, advanced):
             right.pack_start(widget, False, False, 0)
         for widget in (self._bar, self._text, self._curve):
             right.pack_end(widget, False, False, 0)
-        frame = Gtk.Frame()
-        frame.add(self._preview)
         both = Gtk.Box(spacing=12, border_width=12)
-        both.pack_start(frame, True, True, 0)
+        both.pack_start(self._preview, True, True, 0)
         both.pack_start(right, False, False, 0)
         both.show_all()
         self._dialog.get_content_area().pack_start(both, True, True, 0)
 
+    def _set_state(self) -> None:
+        """Buttons and controls for what can be done now."""
+        running, done = self._steps is not None, self._result() is not None
+        self._dialog.set_ok_label(_("_Insert") if done else _("_Blend"))
+        self._dialog.set_response_sensitive(Gtk.ResponseType.OK, not running)
+        self._dialog.set_response_sensitive(KEEP, False)
+        self._dialog.set_response_sensitive(AGAIN, done)
+        for name in ("target", "mask", "grow", "feather", "preset", *ADVANCED):
+            self._widget(name).set_sensitive(not running)
+        self._layers.set_sensitive(not running)
+        self._layers.set_visible(self._config.get_property("target") == "chosen-layer")
+        self._widget("hide-source").set_sensitive(self._config.get_property("output") != "replace")
+
+    def _say(self, text: str, fraction: float = 0.0) -> None:
+        self._text.set_text(text)
+        self._bar.set_fraction(fraction)
+
     # before the blend
 
+    def _connect(self) -> None:
+        self._end_sketches()
+        self._sketcher = Sketcher(command(), self._options().address, self._show_sketch)
+
+    def _options(self) -> options.Options:
+        return options.read(self._config, sliders_as_shown=True)
+
     def _look(self) -> None:
+        """Read the image anew."""
+        self._stale = False
+        if self._scene:
+            self._scene.close()
+        self._scene = self._view = None
         try:
-            self._view = canvas.view(self._image, self._layer, self._config.get_property("target"), SIZE)
+            self._scene = Scene(self._image, self._subject, self._options())
         except BlendError as error:
-            self._view = None
-            self._show(f"{error} {error.hint}".strip(), 0.0)
+            self._say(_sentence(error))
             return
-        self._preview.set_view(self._view)
+        self._view = self._scene.view(SKETCH)
+        size = self._image.get_width(), self._image.get_height()
+        self._preview.set_scene(self._scene.picture, self._scene.part, (0, 0, *size))
         self._wish()
 
     def _wish(self) -> None:
         if self._view is not None and self._sketcher is not None:
-            self._sketcher.want(self._view, {name: self._config.get_property(name) for name in SLIDERS})
+            self._sketcher.want(self._view, {name: self._config.get_property(name) for name in options.SLIDER_NAMES})
 
-    def _show_sketch(self, message) -> None:
-        self._show(_("Ready to blend “{name}”").format(name=self._layer.get_name()), 0.0)
-        self._preview.show_layer(message.rasters["layer"], message.header["box"], on_canvas=False)
+    def _show_sketch(self, message, view: canvas.View) -> None:
+        if view is not self._view or self._steps is not None or self._result() is not None:
+            return
+        self._say(_("Ready to blend “{name}”").format(name=self._subject.source.get_name()))
+        height, width, _channels = view.source.shape
+        self._preview.show_layer(message.rasters["layer"], unscaled(message.header["box"], view.part, (width, height)))
 
     def _change(self, config, property_) -> None:
-        if property_.name in SLIDERS:
-            self._moved[property_.name] = config.get_property(property_.name)
+        name = property_.name
+        if name in options.SLIDER_NAMES:
+            self._moved[name] = config.get_property(name)
             self._wish()
-        elif property_.name == "target" and self._steps is None:
-            self._look()
+        elif name in options.OF_THE_MASK:
+            self._stale = True
+        elif name == "preset":
+            for slider, value in options.sliders_of(config.get_property(name)).items():
+                config.set_property(slider, value)
+        elif name == "daemon":
+            self._connect()
+            self._wish()
+        if self._result() is not None and name not in ("output", "hide-source"):
+            self._say(_("Press “Blend Again” for the changed controls, or insert this result."), 1.0)
+        if self._steps is None:
+            self._set_state()
 
     def _sketch(self) -> None:
         try:
             state = self._sketcher.step()
         except BlendError as error:
             self._end_sketches()
-            self._show(f"{error} {error.hint}".strip(), 0.0)
+            self._say(_sentence(error))
             return
-        if state is not None:
-            self._show(STATES[state](), 0.0)
+        if state is not None and self._view is not None:
+            self._say(STATES[state]())
 
     # the blend
 
     def _respond(self, dialog, response) -> None:
-        if response in (Gtk.ResponseType.OK, KEEP) and not self._done:
+        if response in (Gtk.ResponseType.OK, KEEP, AGAIN) and not self._inserted:
             GObject.signal_stop_emission_by_name(dialog, "response")
             if response == KEEP and self._session:
+                self._keep = True
                 self._session.finish()
-            elif response == Gtk.ResponseType.OK and self._steps is None:
+            elif response == Gtk.ResponseType.OK and self._result() is not None:
+                self._insert()
+            elif response != KEEP and self._steps is None:
                 self._start()
-        elif response != Gtk.ResponseType.OK and self._session:
+        elif response in (Gtk.ResponseType.CANCEL, Gtk.ResponseType.DELETE_EVENT) and self._session:
             self._session.cancel()
 
+    def _result(self):
+        return self._session.result if self._session else None
+
     def _start(self) -> None:
-        self._session = Session(self._image, self._layer, self._config, self._watch)
+        self._end_session()
+        self._look()  # the picture may have changed since
+        if self._scene is None:
+            return
+        self._session = Session(self._image, self._subject, self._options(), self._watch)
         self._steps = self._session.follow()
-        self._moved = {}
+        self._moved, self._keep, self._began = {}, False, time.monotonic()
         self._curve.clear()
-        self._running(True)
+        self._set_state()
 
     def _watch(self, message) -> None:
         header = message.header
         if message.type == "preview":
-            self._preview.show_layer(message.rasters["layer"], header["box"], on_canvas=True)
+            self._preview.show_layer(message.rasters["layer"], tuple(header["box"]))
         elif message.type == "progress":
             self._dialog.set_response_sensitive(KEEP, True)
             self._curve.add(header["evaluation"], header["evaluations"], header["loss"])
 
     def _tick(self) -> bool:
         if self._steps is None:
+            # Of several changes within one tick the last alone is read.
+            if self._stale and self._result() is None:
+                self._look()
             if self._sketcher is not None:
                 self._sketch()
             return GLib.SOURCE_CONTINUE
@@ -169,7 +291,7 @@ class BlendDialog:
                 self._moved = {}
             step = next(self._steps)
             while step is not None:
-                self._show(*step)
+                self._say(*step)
                 step = next(self._steps)
         except StopIteration:
             self._finish()
@@ -177,25 +299,32 @@ class BlendDialog:
             self._fail(error)
         return GLib.SOURCE_CONTINUE
 
-    def _show(self, text: str, fraction: float) -> None:
-        self._text.set_text(text)
-        self._bar.set_fraction(fraction)
-
     def _finish(self) -> None:
+        self._steps = None
+        if self._keep:
+            self._insert()
+            return
+        result = self._result()
+        self._preview.show_layer(canvas.shown(result.rasters["layer"]), tuple(result.header["box"]))
+        self._set_state()
+        seconds = round(time.monotonic() - self._began)
+        self._say(_("Done in {seconds} s. Insert it, or change the controls and blend again.").format(seconds=seconds), 1.0)
+
+    def _insert(self) -> None:
         try:
-            self._session.insert()
+            self._session.insert(self._options())
         except BlendError as error:
             self._fail(error)
             return
         Gimp.displays_flush()
-        self._done = True
+        self._inserted = True
         self._dialog.response(Gtk.ResponseType.OK)
 
     def _fail(self, error: BlendError) -> None:
         """Tell what went wrong and let the user mend it and try again."""
         self._end_session()
-        self._show(f"{error} {error.hint}".strip(), 0.0)
-        self._running(False)
+        self._set_state()
+        self._say(_sentence(error))
 
     def _end_session(self) -> None:
         if self._session:
@@ -207,9 +336,16 @@ class BlendDialog:
             self._sketcher.close()
         self._sketcher = None
 
-    def _running(self, on: bool) -> None:
-        """While a job runs the sliders steer it; what cannot change any more is greyed."""
-        self._dialog.set_response_sensitive(Gtk.ResponseType.OK, not on)
-        self._dialog.set_response_sensitive(KEEP, False)
-        for name in ("target", "preset", "seed"):
-            self._dialog.get_widget(name, GObject.TYPE_NONE).set_sensitive(not on)
+
+def _sentence(error: BlendError) -> str:
+    return f"{error} {error.hint}".strip()
+
+
+def _all_layers(image) -> list[Gimp.Layer]:
+    found, left = [], list(image.get_layers())
+    while left:
+        layer = left.pop(0)
+        found.append(layer)
+        if layer.is_group():
+            left = list(layer.get_children()) + left
+    return found

@@ -2,65 +2,140 @@
 
 from __future__ import annotations
 
-from canvas import View
-from geometry import Rect
-from gi.repository import GdkPixbuf, GLib, Gtk
+from collections.abc import Callable
+
+from geometry import Rect, around, fitting
+from gi.repository import Gdk, GdkPixbuf, GLib, Gtk
 
 from blend_daemon.protocol.framing import Raster
 
-SIZE = 420  # px, of the longer side
+SIZE = 460  # px, width and height that the picture asks for
 CURVE = (340, 46)  # px, width and height of the curve of losses
 
+Read = Callable[[Rect, float, bool], Raster]
 
-class Preview(Gtk.EventBox):
-    """Shows a `View` with a layer laid over it; while a mouse button is held, the object as it was pasted.
+
+def _(text):
+    return GLib.dgettext("deep-image-blending", text)
+
+
+class Preview(Gtk.Box):
+    """Shows a part of the canvas with a layer laid over it, whole or pixel for pixel. While the picture or its button is held, the
+    object as it was pasted. Pixel for pixel, dragging moves the part that is seen.
 
     Pictures are made as pixbufs: drawing with cairo would need Python's cairo, which not every GIMP has.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._image = Gtk.Image()
-        self._image.set_size_request(SIZE, SIZE)
-        self.add(self._image)
-        self._view: View | None = None
-        self._before: GdkPixbuf.Pixbuf | None = None
-        self._after: GdkPixbuf.Pixbuf | None = None
+        super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=6)
+        self._read: Read | None = None
+        self._part: Rect = (0, 0, 1, 1)
+        self._canvas: Rect = (0, 0, 1, 1)
+        self._centre = (0.0, 0.0)
+        self._layer: tuple[GdkPixbuf.Pixbuf, Rect] | None = None
         self._held = False
-        self.connect("button-press-event", self._hold, True)
-        self.connect("button-release-event", self._hold, False)
+        self._grabbed: tuple[float, float, tuple[float, float]] | None = None
+        self._size = (0, 0)
+        self._image = Gtk.Image()
+        touch = Gtk.EventBox()
+        touch.add(self._image)
+        touch.add_events(Gdk.EventMask.POINTER_MOTION_MASK | Gdk.EventMask.BUTTON_PRESS_MASK | Gdk.EventMask.BUTTON_RELEASE_MASK)
+        touch.connect("button-press-event", self._press)
+        touch.connect("button-release-event", self._release)
+        touch.connect("motion-notify-event", self._drag)
+        touch.set_tooltip_text(_("Hold a mouse button to see the object as it was pasted; at 1:1, drag to move the picture"))
+        # Its policy lets the window be smaller than the picture; the picture follows the room there is.
+        self._room = Gtk.ScrolledWindow(hscrollbar_policy=Gtk.PolicyType.EXTERNAL, vscrollbar_policy=Gtk.PolicyType.EXTERNAL)
+        self._room.set_size_request(SIZE, SIZE)
+        self._room.add(touch)
+        self._room.set_shadow_type(Gtk.ShadowType.IN)
+        self._room.connect("size-allocate", self._resize)
+        self.pack_start(self._room, True, True, 0)
+        self.pack_start(self._buttons(), False, False, 0)
 
-    def set_view(self, view: View) -> None:
-        """Show another part, as yet without a blend."""
-        self._view = view
-        pasted = _masked(view.source, view.mask)
-        self._before = self._after = _over(_pixbuf(view.target), _pixbuf(pasted), (0, 0, pasted.shape[1], pasted.shape[0]), 1.0)
+    def _buttons(self) -> Gtk.Box:
+        row = Gtk.Box(spacing=6)
+        fit = Gtk.RadioButton.new_with_mnemonic_from_widget(None, _("Fit"))
+        fit.set_tooltip_text(_("Show the object with its surroundings"))
+        self._pixels = Gtk.RadioButton.new_with_mnemonic_from_widget(fit, _("_1:1"))
+        self._pixels.set_tooltip_text(_("Show pixel for pixel"))
+        self._pixels.connect("toggled", lambda _button: self._show())
+        before = Gtk.Button.new_with_mnemonic(_("Hold for before"))
+        before.set_tooltip_text(_("Show the object as it was pasted, for as long as this is held"))
+        before.connect("pressed", lambda _button: self._hold(True))
+        before.connect("released", lambda _button: self._hold(False))
+        for button in (fit, self._pixels):
+            button.set_mode(False)
+            row.pack_start(button, False, False, 0)
+        row.pack_end(before, False, False, 0)
+        return row
+
+    def set_scene(self, read: Read, part: Rect, canvas: Rect) -> None:
+        """Show another scene, as yet without a blend.
+
+        Parameters
+        ----------
+        read : gives (part of the canvas, scale, whether the object is pasted) as uint8 RGBA
+        part : what to show whole
+        canvas : how far one may look pixel for pixel
+        """
+        if part != self._part:
+            self._centre = (part[0] + part[2] / 2, part[1] + part[3] / 2)
+        self._read, self._part, self._canvas, self._layer = read, part, canvas, None
         self._show()
 
-    def show_layer(self, layer: Raster, box: Rect, on_canvas: bool) -> None:
-        """Lay a layer (RGBA, uint8) over the target; its box counts in pixels of the canvas or of the view."""
-        if self._view is None:
-            return
-        scale = 1.0
-        if on_canvas:
-            scale = self._view.scale
-            box = (box[0] - self._view.part[0], box[1] - self._view.part[1], box[2], box[3])
-        self._after = _over(_pixbuf(self._view.target), _pixbuf(layer), box, scale)
+    def show_layer(self, layer: Raster, box: Rect) -> None:
+        """Lay a layer (uint8 RGBA, of any resolution) over the target, where `box` is on the canvas."""
+        self._layer = _pixbuf(layer), box
         self._show()
 
-    def _hold(self, _widget, _event, held: bool) -> bool:
+    def _hold(self, held: bool) -> None:
         self._held = held
         self._show()
+
+    def _press(self, _widget, event) -> bool:
+        if self._pixels.get_active():
+            self._grabbed = event.x_root, event.y_root, self._centre
+        else:
+            self._hold(True)
         return True
 
+    def _release(self, _widget, _event) -> bool:
+        self._grabbed = None
+        if self._held:
+            self._hold(False)
+        return True
+
+    def _drag(self, _widget, event) -> bool:
+        if self._grabbed:
+            x, y, (left, top) = self._grabbed
+            self._centre = left + x - event.x_root, top + y - event.y_root
+            self._show()
+        return True
+
+    def _resize(self, _widget, room) -> None:
+        if (room.width, room.height) != self._size:
+            self._size = room.width, room.height
+            GLib.idle_add(self._show)  # not from within an allocation
+
     def _show(self) -> None:
-        shown = self._before if self._held else self._after
-        if shown is None:
+        if self._read is None or min(self._size) < 8:
             return
-        zoom = max(SIZE // max(shown.get_width(), shown.get_height()), 1)
-        if zoom > 1:
-            shown = shown.scale_simple(shown.get_width() * zoom, shown.get_height() * zoom, GdkPixbuf.InterpType.NEAREST)
-        self._image.set_from_pixbuf(shown)
+        room = self._size[0] - 4, self._size[1] - 4  # without the frame
+        if self._pixels.get_active():
+            part, scale = around(self._centre, room, self._canvas), 1.0
+        else:
+            part, scale = self._part, fitting(self._part[2:], room)
+        pasted = self._held or self._layer is None
+        # What is shown enlarged is enlarged by a whole number, so that every pixel can be told.
+        picture = _pixbuf(self._read(part, min(scale, 1.0), pasted))
+        if not pasted:
+            picture = picture.copy()  # what is made of bytes cannot be drawn on
+            _lay(picture, self._layer[0], self._layer[1], part, min(scale, 1.0))
+        if scale > 1:
+            size = picture.get_width() * int(scale), picture.get_height() * int(scale)
+            picture = picture.scale_simple(*size, GdkPixbuf.InterpType.NEAREST)
+        self._image.set_from_pixbuf(picture)
 
 
 class Curve(Gtk.Image):
@@ -68,6 +143,8 @@ class Curve(Gtk.Image):
 
     def __init__(self) -> None:
         super().__init__()
+        self.set_size_request(*CURVE)
+        self.set_tooltip_text(_("The objective at each evaluation so far"))
         self._points: list[tuple[int, float]] = []
 
     def clear(self) -> None:
@@ -99,29 +176,20 @@ def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]
     return [tuple(round(a + (b - a) * k / steps) for a, b in zip(start, end, strict=True)) for k in range(steps + 1)]
 
 
-def _masked(source: Raster, mask: Raster | None) -> Raster:
-    """The source with the selection worked into its alpha."""
-    if mask is None:
-        return source
-    data = bytearray(source.data)
-    data[3::4] = bytes(int(alpha * amount) for alpha, amount in zip(data[3::4], memoryview(mask.data).cast("f"), strict=True))
-    return Raster(source.dtype, source.shape, bytes(data))
-
-
 def _pixbuf(raster: Raster) -> GdkPixbuf.Pixbuf:
     height, width, channels = raster.shape
     data = GLib.Bytes.new(bytes(raster.data))
     return GdkPixbuf.Pixbuf.new_from_bytes(data, GdkPixbuf.Colorspace.RGB, True, 8, width, height, channels * width)
 
 
-def _over(below: GdkPixbuf.Pixbuf, above: GdkPixbuf.Pixbuf, box: Rect, scale: float) -> GdkPixbuf.Pixbuf:
-    """`above`, whose box is given before scaling, laid over a copy of `below`."""
-    out = below.copy()
-    x, y = box[0] * scale, box[1] * scale
+def _lay(below: GdkPixbuf.Pixbuf, above: GdkPixbuf.Pixbuf, box: Rect, part: Rect, scale: float) -> None:
+    """Lay `above`, which fills `box` of the canvas, over `below`, which shows `part` of it at `scale`."""
+    x, y = (box[0] - part[0]) * scale, (box[1] - part[1]) * scale
+    along, down = box[2] * scale / above.get_width(), box[3] * scale / above.get_height()
     left, top = max(int(x), 0), max(int(y), 0)
-    right = min(round(x + above.get_width() * scale), out.get_width())
-    bottom = min(round(y + above.get_height() * scale), out.get_height())
+    right = min(round(x + box[2] * scale), below.get_width())
+    bottom = min(round(y + box[3] * scale), below.get_height())
     if right > left and bottom > top:
-        smooth = GdkPixbuf.InterpType.BILINEAR if scale < 1 else GdkPixbuf.InterpType.NEAREST
-        above.composite(out, left, top, right - left, bottom - top, x, y, scale, scale, smooth, 255)
-    return out
+        same = along == down == 1
+        smooth = GdkPixbuf.InterpType.NEAREST if same else GdkPixbuf.InterpType.BILINEAR
+        above.composite(below, left, top, right - left, bottom - top, x, y, along, down, smooth, 255)

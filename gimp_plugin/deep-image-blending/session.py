@@ -6,10 +6,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import canvas
+import options
+from canvas import Scene, Subject
 from gi.repository import Gimp, GLib
+from options import Options
 
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import messages
@@ -17,22 +21,22 @@ from blend_daemon.protocol.client import Client, Message, failure
 
 __all__ = ["BlendError", "Session", "run"]
 
-SLIDERS = ("style", "content", "colour", "seam")
-PARAMETERS = ("preset", *SLIDERS, "seed")
-
 
 def _(text):
     return GLib.dgettext("deep-image-blending", text)
 
 
+STAGES = {"stage 1": lambda: _("first stage"), "stage 2": lambda: _("second stage")}
+
+
 def run(procedure, run_mode, image, drawables, config) -> Gimp.PDBStatusType:
     """The procedure in any of its run modes. Raises BlendError with a message for the user."""
-    layer = _check(image, drawables)
+    subject = Subject.of(image, _check(image, drawables))
     if run_mode == Gimp.RunMode.INTERACTIVE:
         import dialog
 
-        return dialog.run(procedure, image, layer, config)
-    session = Session(image, layer, config)
+        return dialog.run(procedure, image, subject, config)
+    session = Session(image, subject, options.read(config, run_mode == Gimp.RunMode.WITH_LAST_VALS))
     Gimp.progress_init(_("Deep Image Blending"))
     try:
         for step in session.follow():
@@ -55,18 +59,21 @@ class Session:
 
     Parameters
     ----------
-    image, layer : the user's image and the source layer
-    config : the procedure's arguments
+    image, subject : the user's image, and what of it to blend
+    chosen : the procedure's arguments
     watch : called with each `progress` and `preview` of the job; None: no previews are asked for
+
+    Attributes
+    ----------
+    result : the daemon's `result` message, once it is there
     """
 
-    def __init__(self, image, layer, config, watch: Callable[[Message], None] | None = None) -> None:
-        self._image, self._layer, self._watch = image, layer, watch
-        self._target = config.get_property("target") or "layer-below"
-        self._parameters = {name: config.get_property(name) for name in PARAMETERS}
+    def __init__(self, image, subject: Subject, chosen: Options, watch: Callable[[Message], None] | None = None) -> None:
+        self._image, self._subject, self._options, self._watch = image, subject, chosen, watch
         self._client: Client | None = None
         self._job: str | None = None
-        self._result: Message | None = None
+        self._device = ""
+        self.result: Message | None = None
 
     def follow(self) -> Iterator[tuple[str, float] | None]:
         """Steps of the job: (what is being done, fraction done), or None when there is nothing to do but wait.
@@ -74,18 +81,23 @@ class Session:
         Ends when the result is there. Raises BlendError.
         """
         yield _("Reading the layers"), 0.0
-        request = canvas.read(self._image, self._layer, self._target)
-        self._client = Client()
+        scene = Scene(self._image, self._subject, self._options)
+        try:
+            request = scene.request()
+        finally:
+            scene.close()
+        self._client = Client(self._options.address)
         said = None
         for state in self._client.reach(command()):
             if state != said:
                 said = state
                 yield (_("Starting the blend daemon") if state == "starting" else _("Connecting to the blend daemon")), 0.0
             yield None
+        self._client.ask_status()
         self._job = self._client.submit(
-            request.source, request.target, request.mask, request.offset, self._parameters, previews=self._watch is not None
+            request.source, request.target, request.mask, request.offset, self._options.parameters, previews=self._watch is not None
         )
-        while self._result is None:
+        while self.result is None:
             arrived = self._client.pump()
             for message in arrived:
                 step = self._hear(message)
@@ -93,10 +105,11 @@ class Session:
                     yield step
             if not arrived:
                 yield None
-        yield _("Inserting the layer"), 1.0
 
     def _hear(self, message: Message) -> tuple[str, float] | None:
         header = message.header
+        if message.type == "status":
+            self._device = header["status"]["device"]
         if header.get("job", self._job) != self._job:
             return None
         if self._watch and message.type in ("progress", "preview"):
@@ -107,29 +120,39 @@ class Session:
             raise BlendError("cancelled", _("The blend was cancelled."), "")
         if message.type == "accepted":
             waiting = _("Waiting for {count} other blends").format(count=header["position"])
-            return (waiting if header["position"] else _("Preparing the blend")), 0.0
+            return (waiting if header["position"] else self._preparing()), 0.0
         if message.type == "progress":
-            left = header["seconds_left"]
-            text = _("Blending, {stage}").format(stage=header["stage"])
-            if left is not None:
-                text = _("{text}, {seconds} s left").format(text=text, seconds=round(left))
-            # One step stays back for the result and the new layer.
-            return text, header["evaluation"] / (header["evaluations"] + 1)
+            return self._told(header), header["evaluation"] / header["evaluations"]
         if message.type == "result":
-            self._result = message
+            self.result = message
         return None
+
+    def _preparing(self) -> str:
+        return _("The blend daemon is loading its network") if self._device == "loading" else _("Preparing the blend")
+
+    def _told(self, header: Mapping) -> str:
+        stage = STAGES.get(header["stage"], lambda: header["stage"])()
+        text = _("Blending, {stage}: {evaluation} of {evaluations}").format(
+            stage=stage, evaluation=header["evaluation"], evaluations=header["evaluations"]
+        )
+        if self._device not in ("", "loading"):
+            text = _("{text}, on {device}").format(text=text, device=self._device)
+        if header["seconds_left"] is not None:
+            text = _("{text}, {seconds} s left").format(text=text, seconds=round(header["seconds_left"]))
+        return text
 
     def wait(self, seconds: float) -> None:
         """Sleep until the daemon says something, for at most `seconds`."""
         if self._client:
             self._client.wait(seconds)
 
-    def insert(self) -> None:
-        """Insert the result. One undo step."""
-        assert self._result is not None
-        name = _("{name} blended").format(name=self._layer.get_name()) if self._layer.is_valid() else ""
-        header = self._result.header
-        canvas.insert(self._image, self._layer, self._result.rasters["layer"], tuple(header["box"]), name, header["report"])
+    def insert(self, chosen: Options | None = None) -> None:
+        """Insert the result, one undo step. `chosen`: with the output of these options instead of those at the start."""
+        assert self.result is not None
+        header = self.result.header
+        if chosen is not None:
+            self._options = replace(self._options, output=chosen.output, hide_source=chosen.hide_source)
+        canvas.insert(self._image, self._subject, self._options, self.result.rasters["layer"], tuple(header["box"]), header["report"])
         for note in header["report"]["notes"]:
             Gimp.message(note)
 
@@ -147,7 +170,7 @@ class Session:
 
     def cancel(self) -> None:
         """Give the job up; the daemon is told at once."""
-        if self._client and self._job and self._result is None:
+        if self._client and self._job and self.result is None:
             self._client.cancel(self._job)
             # The socket is closed next and must not take the word with it; the daemon's answer says that it arrived.
             for _step in range(20):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from blend_daemon.errors import BlendError
 from blend_daemon.protocol.client import Client, Message
 
 LOADING = "worker-loading"
+PAUSE = 0.25  # s between two questions while the network loads
 
 
 class Sketcher:
@@ -19,16 +21,18 @@ class Sketcher:
     Parameters
     ----------
     command : how to start the daemon
-    show : called with each sketch's message
+    address : of the daemon, None for this computer's own
+    show : called with each sketch's message and the view that it is of
     """
 
-    def __init__(self, command: list[str], show: Callable[[Message], None]) -> None:
-        self._client = Client()
+    def __init__(self, command: list[str], address: str | None, show: Callable[[Message, View], None]) -> None:
+        self._client = Client(address)
         self._reaching: Iterator[str] | None = self._client.reach(command)
         self._show = show
         self._wanted: tuple[View, Mapping[str, Any]] | None = None
         self._last = self._wanted
         self._asked: str | None = None
+        self._loading_until = 0.0
 
     def want(self, view: View, parameters: Mapping[str, Any]) -> None:
         """Wish for a sketch; an earlier wish that has not been sent is dropped."""
@@ -42,17 +46,17 @@ class Sketcher:
             if state is not None:
                 return state
             self._reaching = None
-        loading = False
         for message in self._client.pump():
             if message.header.get("job") != self._asked:
                 continue
             self._asked = None
             if message.type == "sketched":
-                self._show(message)
+                self._show(message, self._last[0])
             elif message.header["code"] == LOADING:
-                loading, self._wanted = True, self._wanted or self._last
+                self._loading_until, self._wanted = time.monotonic() + PAUSE, self._wanted or self._last
             else:
                 raise BlendError(message.header["code"], message.header["message"], message.header["hint"])
+        loading = time.monotonic() < self._loading_until
         if self._wanted is not None and self._asked is None and not loading:
             self._last, self._wanted = self._wanted, None
             view, parameters = self._last

@@ -12,8 +12,8 @@ from test_lbfgs import Reads
 from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, composite, stages
 from blend_daemon.engine import device as devices
 from blend_daemon.engine.blending import _attempts, _weights
-from blend_daemon.engine.presets import PRESETS
 from blend_daemon.errors import BlendError
+from blend_daemon.presets import PRESETS
 
 
 def run(problem, observe=None, **given):
@@ -277,3 +277,19 @@ def test_iterations_and_working_size_are_the_users(preset, iterations, cat, coff
     assert (report["evaluations"], report["iterations"], report["working_size"]) == (iterations, iterations, 64)
     assert set(sizes) == {iterations}
     assert Parameters(preset, working_size=64).plan().working_pixels == 64 * 64
+
+
+@pytest.mark.parametrize("place", [(8, 16), (24, 8), (40, 40)])
+def test_an_object_of_one_position_has_no_histogram_of_features(place, cat, coffee):
+    # Most features of a layer are 0 at most positions: of one position only the medians are asked, and all of them may be 0.
+    picture = lambda image: torch.from_numpy(image[:64, :64] / np.float32(255)).permute(2, 0, 1)[None]
+    mask = torch.zeros(1, 1, 64, 64)
+    y, x = place
+    mask[..., y : y + 8, x : x + 8] = 1
+    scene = stages.Scene(picture(coffee), picture(cat), mask, torch.ones_like(mask), mask)
+    features, _ = devices.features(torch.device("cpu"), torch.float32)
+    objective = stages.Objective(features, scene, _weights(Parameters())[1])
+    value, gradient = objective((picture(cat) + 0.1).flatten())
+    assert torch.isfinite(value)
+    assert torch.isfinite(gradient).all()
+    assert "conv4_3" not in objective._sorted

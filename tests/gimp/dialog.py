@@ -1,6 +1,7 @@
 """Runs inside a GIMP with a (virtual) screen: opens the dialog and has xdotool use it as a person would.
 
-ACTION is "ok", "cancel", "keep" or "steer". Writes "ok" or a traceback to WORK/dialog.txt, and screenshots beside it.
+ACTION is "ok", "cancel", "keep", "steer", "again", "reblend", "help" or "daemon".
+Writes "ok" or a traceback to WORK/dialog.txt, and screenshots beside it.
 """
 
 import os
@@ -11,6 +12,7 @@ import traceback
 
 ACTION = os.environ["ACTION"]
 WORK = os.environ["WORK"]
+TITLE = "^Blend Daemon" if ACTION == "daemon" else "^Deep Image Blending"
 exec(open(os.path.join(os.environ["HERE"], "cases.py")).read().split("@case")[0])  # noqa: SIM115
 
 
@@ -29,6 +31,8 @@ def window(title, patience=60):
 
 
 def screenshot(name):
+    for found in xdotool("search", "--onlyvisible", "--name", TITLE):
+        xdotool("windowraise", found)  # no window manager does it
     subprocess.run(["import", "-window", "root", os.path.join(WORK, f"dialog-{ACTION}-{name}.png")])
 
 
@@ -39,9 +43,22 @@ def press(dialog, key):
 
 def use():
     try:
-        dialog = window("^Deep Image Blending$")
+        dialog = window(TITLE)
         time.sleep(1.0)
         screenshot("idle")
+        if ACTION == "daemon":
+            press(dialog, "alt+t")
+            settle(dialog)
+            screenshot("tested")
+            press(dialog, "alt+l")
+            return
+        if ACTION == "help":
+            press(dialog, "alt+h")
+            end = time.time() + 20
+            while not os.path.exists(os.path.join(WORK, "opened")) and time.time() < end:
+                time.sleep(0.2)
+            press(dialog, "Escape")
+            return
         press(dialog, "Return")
         if ACTION == "steer":
             press(dialog, "alt+u")
@@ -50,12 +67,29 @@ def use():
         screenshot("running")
         if ACTION == "cancel":
             press(dialog, "Escape")
-        # The button can be pressed once the first evaluation is told of.
-        while ACTION == "keep" and dialog in xdotool("search", "--onlyvisible", "--name", "^Deep Image Blending$"):
-            press(dialog, "alt+k")
-            time.sleep(0.5)
+        elif ACTION == "again":
+            settle(dialog)
+            press(dialog, "alt+g")
+            time.sleep(1.0)
+        # Buttons that cannot be pressed yet ignore the key; once the result is there, Return inserts it.
+        key = {"keep": "alt+k"}.get(ACTION, "Return")
+        while ACTION != "cancel" and dialog in xdotool("search", "--onlyvisible", "--name", TITLE):
+            time.sleep(0.7)
+            screenshot("last")
+            press(dialog, key)
     except Exception:
         traceback.print_exc()
+
+
+def settle(dialog):
+    """Wait until the picture of the dialog does not change any more: the blend is done."""
+    last = None
+    while True:
+        now = subprocess.run(["import", "-window", dialog, "rgb:-"], capture_output=True).stdout
+        if now and now == last:
+            return
+        last = now
+        time.sleep(1.5)
 
 
 def undo():
@@ -76,9 +110,34 @@ try:
     image.clean_all()
     display = Gimp.Display.new(image)
     threading.Thread(target=use, daemon=True).start()
-    preset = {"ok": "draft", "steer": "standard"}.get(ACTION, "paper")
-    result = blend(image, above, Gimp.RunMode.INTERACTIVE, preset=preset)
-    if ACTION != "cancel":
+    preset = {"ok": "draft", "again": "draft", "reblend": "draft", "steer": "standard"}.get(ACTION, "paper")
+    if ACTION == "daemon":
+        procedure = Gimp.get_pdb().lookup_procedure(NAME + "-daemon")
+        config = procedure.create_config()
+        config.set_property("run-mode", Gimp.RunMode.INTERACTIVE)
+        result = procedure.run(config)
+    else:
+        result = blend(image, above, Gimp.RunMode.INTERACTIVE, preset=preset, iterations=0)
+    if ACTION == "reblend":
+        assert result.index(0) == Gimp.PDBStatusType.SUCCESS
+        first = image.get_layers()[0]
+        old = first.get_tattoo()
+        Gimp.Selection.none(image)
+        # The preset of the call is overridden by the layer's own.
+        threading.Thread(target=use, daemon=True).start()
+        result = blend(image, first, Gimp.RunMode.INTERACTIVE, preset="paper")
+        assert result.index(0) == Gimp.PDBStatusType.SUCCESS
+        assert [layer.get_name() for layer in image.get_layers()] == ["object blended", "object", "picture"]
+        assert image.get_layers()[0].get_tattoo() != old
+        assert not above.get_visible()
+        undo()
+        end = time.time() + 10
+        while image.get_layers()[0].get_tattoo() != old and time.time() < end:
+            time.sleep(0.2)
+        assert image.get_layers()[0].get_tattoo() == old, "one undo does not bring the former layer back"
+    elif ACTION == "daemon":
+        assert result.index(0) == Gimp.PDBStatusType.SUCCESS, result.index(0)
+    elif ACTION not in ("cancel", "help"):
         check(image, above, before, mask, result)
         report = json.loads(bytes(image.get_layers()[0].get_parasite("deep-image-blending").get_data()))
         assert (report["preset"], report["colour"]) == (preset, 3 if ACTION == "steer" else 50), report

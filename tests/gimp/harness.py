@@ -61,7 +61,7 @@ class Gimp:
 
     def run(self, script: Path, screen: bool = False, **environment: str) -> subprocess.CompletedProcess:
         """Run a Python script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console."""
-        gimp = ["gimp" if screen else "gimp-console", "-idf" if not screen else "-df", "--quit"]
+        gimp = ["gimp" if screen else "gimp-console", "-id" if not screen else "-df", "--quit"]
         gimp += ["--batch-interpreter=python-fu-eval", "-b", f"exec(open({str(script)!r}).read())"]
         if screen:
             gimp = ["xvfb-run", "-a", "-s", "-screen 0 1280x1000x24", *gimp]

@@ -42,12 +42,39 @@ def test_ok_inserts_the_layer_and_one_undo_takes_it_back(use_dialog):
     assert use_dialog("ok") == "ok"
 
 
+def test_blend_again_replaces_the_result_before_it_is_inserted(use_dialog):
+    assert use_dialog("again") == "ok"
+
+
+def test_called_on_a_blended_layer_it_replaces_that_with_the_same_settings(use_dialog):
+    assert use_dialog("reblend") == "ok"
+
+
 def test_a_slider_moved_while_it_runs_re_aims_the_blend(use_dialog):
     assert use_dialog("steer") == "ok"
 
 
 def test_stop_and_keep_inserts_the_best_so_far(use_dialog):
     assert use_dialog("keep") == "ok"
+
+
+def test_help_opens_the_page(use_dialog, gimp):
+    # A browser of our own notes what it is given.
+    work = Path(gimp.environment["WORK"])
+    browser = work / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$@" > {work}/opened\n')
+    browser.chmod(0o755)
+    applications = work / "home/.local/share/applications"
+    applications.mkdir(parents=True)
+    (applications / "test.desktop").write_text(f"[Desktop Entry]\nType=Application\nName=Test\nExec={browser} %u\nMimeType=text/html;\n")
+    (work / "home/.config").mkdir(exist_ok=True)
+    (work / "home/.config/mimeapps.list").write_text("[Default Applications]\ntext/html=test.desktop\n")
+    assert use_dialog("help") == "ok"
+    assert (work / "opened").read_text().strip().endswith("deep-image-blending/help/en/index.html")
+
+
+def test_the_daemons_window(use_dialog):
+    assert use_dialog("daemon") == "ok"
 
 
 def test_cancel_leaves_the_image_as_it_was_and_frees_the_daemon(use_dialog, gimp):

@@ -318,6 +318,17 @@ def test_a_worker_that_dies_is_told_of_and_replaced(daemon, send):
         assert client.status()["worker"] != worker
 
 
+def test_a_worker_that_cannot_start_is_told_of(fresh_daemon, send, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('this torch is broken')")
+    fresh_daemon.environment["PYTHONPATH"] = str(tmp_path)
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as client:
+        failed = until(client, send(client), "failed", limit=20)
+    assert failed.header["code"] == "worker-died"
+    assert "could not start: exit code 1" in failed.header["message"]
+    assert "blend-daemon doctor" in failed.header["hint"]
+
+
 def test_a_daemon_that_hangs_is_noticed_and_a_client_that_was_busy_is_not_alarmed(daemon, monkeypatch):
     monkeypatch.setattr(protocol_client, "PING", 0.2)
     monkeypatch.setattr(protocol_client, "SILENCE", 1.0)

@@ -1,0 +1,115 @@
+"""The procedure's arguments: their names, labels and limits, and what they mean for one blend. Needs nothing of GIMP's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# (name, text, explanation) of each choice; the first is the default unless said otherwise.
+TARGETS = (
+    ("layer-below", "Layer below", "Blend into the layer just below the source layer"),
+    ("visible-below", "Everything visible below", "Blend into what is visible below the source layer"),
+    ("chosen-layer", "A layer of your choice", "Blend into one layer, wherever it stands"),
+)
+MASKS = (
+    ("selection", "Selection", "What is selected; with nothing selected, the layer's transparency"),
+    ("alpha", "Layer's transparency", "All that the layer shows, whatever is selected"),
+    ("layer-mask", "Layer mask", "The white of the layer's mask, whatever is selected"),
+)
+PRESETS = (
+    ("draft", "Draft", "A first look within seconds"),
+    ("standard", "Standard", "The result to keep"),
+    ("photo", "Photo", "More of the object, less texture"),
+    ("painting", "Painting", "More of the target's texture"),
+    ("subtle", "Subtle", "With a light hand"),
+    ("strong", "Strong", "With a heavy hand"),
+    ("paper", "Paper", "The paper's two algorithms as published: slow, for comparison"),
+)
+OUTPUTS = (
+    ("new-layer", "New layer", "A new layer above the source, as soft at its edge as the mask"),
+    ("new-layer-with-mask", "New layer with a layer mask", "A new layer above the source, whose edge can be painted on its mask"),
+    ("replace", "Replace the layer", "A new layer in the source's place; the source is removed"),
+)
+DEVICES = (
+    ("auto", "Automatic", "What the daemon was started with, or else the fastest that is there"),
+    ("cpu", "Processor", "The main processor"),
+    ("cuda", "CUDA", "An NVIDIA card"),
+    ("mps", "MPS", "Apple's graphics"),
+    ("xpu", "XPU", "Intel's graphics"),
+)
+CHOICES = (  # (argument, label, explanation, choices, default)
+    ("target", "_Target", "What to blend into", TARGETS, "layer-below"),
+    ("mask", "_Mask", "What part of the layer is the object", MASKS, "selection"),
+    ("preset", "_Preset", "How to work", PRESETS, "standard"),
+    ("output", "_Output", "What becomes of the result", OUTPUTS, "new-layer"),
+    ("device", "Device", "What computes", DEVICES, "auto"),
+)
+SLIDERS = (
+    ("style", "St_yle", "How much of the target's texture the object takes on"),
+    ("content", "Co_ntent", "How much of the object's own detail stays"),
+    ("colour", "Colo_ur", "From the object's own colours to the target's"),
+    ("seam", "S_eam", "How wide the transition is"),
+)
+NUMBERS = (  # (argument, label, explanation, lowest, highest, default)
+    ("grow", "Gro_w", "Pixels by which the mask grows; negative: shrinks", -200, 200, 0),
+    ("feather", "_Feather", "Pixels over which the mask's edge becomes soft", 0, 200, 0),
+    ("seed", "Random seed", "For presets that start from noise", 0, 2**31 - 1, 0),
+    ("working-size", "Working size", "Side in pixels of the square that the optimiser works on at most; 0: the preset's", 0, 4096, 0),
+    ("iterations", "Iterations", "How often the objective is evaluated; 0: the preset's", 0, 10_000, 0),
+)
+HIDE = ("hide-source", "Hi_de the source", "Hide the source layer, whose surroundings would show around the result")
+TARGET_LAYER = ("target-layer", "Layer", "The layer to blend into")
+ADDRESS = ("daemon", "Daemon", "ZeroMQ address of a blend daemon; empty: this computer's own, started when needed")
+
+NEUTRAL = 50.0
+SLIDER_NAMES = tuple(name for name, *_ in SLIDERS)
+OF_THE_MASK = frozenset({"target", "target-layer", "mask", "grow", "feather"})  # what decides on the pixels that are sent
+
+
+@dataclass(frozen=True)
+class Options:
+    """The arguments of one call; pixels in `grow` and `feather`. `parameters` are the engine's."""
+
+    target: str
+    target_layer: Any
+    mask: str
+    grow: int
+    feather: int
+    output: str
+    hide_source: bool
+    address: str | None
+    parameters: Mapping[str, Any]
+
+
+def read(config: Any, sliders_as_shown: bool) -> Options:
+    """The options in a procedure's config.
+
+    Parameters
+    ----------
+    sliders_as_shown : whether a slider in the middle is the user's wish; else it stands for the preset's own value
+    """
+    value = config.get_property
+    sliders = {name: value(name) for name in SLIDER_NAMES if sliders_as_shown or value(name) != NEUTRAL}
+    return Options(
+        value("target") or "layer-below",
+        value("target-layer"),
+        value("mask") or "selection",
+        value("grow"),
+        value("feather"),
+        value("output") or "new-layer",
+        value("hide-source"),
+        value("daemon") or None,
+        {
+            "preset": value("preset") or "standard", "device": value("device") or "auto", "seed": value("seed"),
+            "working_size": value("working-size"), "iterations": value("iterations"), **sliders,
+        },
+    )  # fmt: skip
+
+
+def sliders_of(preset: str) -> dict[str, float]:
+    """Where a preset puts the sliders."""
+    # Not at the top: without the plug-in's vendor folder GIMP shall still register it, and hear what is missing when it is called.
+    from blend_daemon.presets import PRESETS as OF_THE_ENGINE
+
+    return {name: OF_THE_ENGINE[preset].sliders.get(name, NEUTRAL) for name in SLIDER_NAMES}

@@ -1,0 +1,57 @@
+"""The procedure's arguments: presets are the engine's, and no two labels of the dialog want the same key."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import options
+import polib
+import pytest
+from update_catalogues import TEMPLATE
+
+from blend_daemon.presets import PRESETS, WHOLE
+
+IN_THE_DIALOG = ("Stop and _Keep", "Blend A_gain", "Fit", "_1:1", "Hold for before", "Ad_vanced")
+OF_ONE_BUTTON = ("_Blend", "_Insert")
+
+
+def labels() -> list[str]:
+    texts = [row[1] for table in (options.CHOICES, options.SLIDERS, options.NUMBERS) for row in table]
+    return [*texts, options.HIDE[1], *IN_THE_DIALOG]
+
+
+def test_the_presets_are_the_engines():
+    assert [name for name, *_ in options.PRESETS] == list(PRESETS)
+    assert options.sliders_of("painting") == {"style": 70, "content": 45, "colour": 55, "seam": 50}
+    assert options.sliders_of("draft") == {"style": 50, "content": 50, "colour": 50, "seam": 50}
+
+
+def test_whole_numbers_have_the_engines_limits():
+    limits = {row[0].replace("-", "_"): row[3:5] for row in options.NUMBERS}
+    assert {name: limits[name] for name in WHOLE} == {name: (0, highest) for name, highest in WHOLE.items()}
+
+
+@pytest.mark.parametrize("language", ["en", "de", "es", "fr"])
+def test_no_two_labels_share_a_mnemonic(language):
+    catalogue = [] if language == "en" else polib.pofile(str(TEMPLATE.parent / f"{language}.po"))
+    translated = {entry.msgid: entry.msgstr for entry in catalogue}
+    for button in OF_ONE_BUTTON:
+        texts = [translated.get(label, label) for label in (*labels(), button)]
+        keys = Counter(text[text.index("_") + 1].lower() for text in texts if "_" in text)
+        assert {key for key, count in keys.items() if count > 1} == set(), sorted(text for text in texts if "_" in text)
+
+
+class Config:
+    """The values of a procedure's config."""
+
+    def __init__(self, **values):
+        self._values = values
+
+    def get_property(self, name):
+        return self._values.get(name.replace("-", "_"))
+
+
+def test_a_slider_in_the_middle_leaves_it_to_the_preset_unless_it_was_seen():
+    config = Config(preset="painting", style=50, content=50, colour=80, seam=50)
+    assert {n: v for n, v in options.read(config, False).parameters.items() if n in options.SLIDER_NAMES} == {"colour": 80}
+    assert options.read(config, True).parameters["style"] == 50
