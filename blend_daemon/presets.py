@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 from blend_daemon.errors import BlendError
@@ -77,8 +78,8 @@ class Parameters:
             preset = replace(preset, working_pixels=self.working_size**2)
         if self.iterations:
             share = self.iterations / sum(preset.evaluations)
-            ends = [round(share * sum(preset.evaluations[: k + 1])) for k in range(len(preset.evaluations))]
-            preset = replace(preset, evaluations=tuple(end - begin for begin, end in zip([0, *ends], ends, strict=False)))
+            ends = (round(share * so_far) for so_far in accumulate(preset.evaluations, initial=0))
+            preset = replace(preset, evaluations=tuple(end - begin for begin, end in pairwise(ends)))
         return preset
 
 

@@ -17,6 +17,7 @@ from blend_daemon.protocol.framing import Message, Raster
 __all__ = ["Client", "Message", "Raster"]
 
 PATIENCE = 1.0  # s that a running daemon is given to say welcome before another is started
+SOCKET_PATH = 100  # characters; the system's limit for a Unix socket is a few more
 FAR = 10.0  # s that a daemon at an address of the user's is given
 PING = 2.0  # s of silence after which the daemon is asked for a sign of life
 SILENCE = 20.0  # s without an answer to that question after which it is taken for dead
@@ -36,7 +37,7 @@ class Client:
     """
 
     def __init__(self, address: str | None = None) -> None:
-        if address is not None and not (address.startswith("ipc:///") and len(address) < 100):
+        if address is not None and not (address.startswith("ipc:///") and len(address) - len("ipc://") <= SOCKET_PATH):
             raise BlendError("address-invalid", f"{address!r} is no address of a blend daemon.", "It looks like ipc:///path/of/socket.")
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)

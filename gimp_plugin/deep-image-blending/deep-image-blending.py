@@ -105,11 +105,7 @@ def show_daemon(procedure, config, data):
     def work():
         import overseer
 
-        from blend_daemon.errors import BlendError
-
-        if config.get_property("run-mode") == Gimp.RunMode.NONINTERACTIVE:
-            raise BlendError("interactive", _("This is a window for people."), _("Scripts call “blend-daemon status”."))
-        return overseer.run()
+        return overseer.run(config.get_property("run-mode"))
 
     return guarded(procedure, work)
 
@@ -117,16 +113,17 @@ def show_daemon(procedure, config, data):
 def guarded(procedure, work):
     """The outcome of `work` for GIMP. Whatever goes wrong comes back as a message: an exception that left here would be silent."""
     try:
-        status = work()
+        from blend_daemon.errors import BlendError
+
+        try:
+            return procedure.new_return_values(work(), None)
+        except BlendError as error:
+            message = f"{error} {error.hint}".strip()
     except ImportError as error:
         message = _("A part of the plug-in is missing ({error}). Run install.sh again.").format(error=error)
-    except Exception as error:
-        hint = getattr(error, "hint", None)
-        message = f"{error} {hint}".strip() if hint is not None else f"{type(error).__name__}: {error}"
-        if hint is None:  # a fault of ours: the traceback goes to stderr, the user hears of it too
-            traceback.print_exc()
-    else:
-        return procedure.new_return_values(status, None)
+    except Exception as error:  # a fault of ours: the traceback goes to stderr, the user hears of it too
+        traceback.print_exc()
+        message = f"{type(error).__name__}: {error}"
     return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(message))
 
 

@@ -21,7 +21,7 @@ from blend_daemon.errors import BlendError
 
 TICK = 40  # ms between looks at the socket
 SKETCH = 420  # px, longer side of what sketches are made of
-KEEP, AGAIN = 1, 2  # responses of our own buttons
+KEEP, AGAIN = 101, 102  # responses of our own buttons; GIMP's Reset is 1
 ADVANCED = ("seed", "working-size", "iterations", "device", "daemon")
 
 
@@ -181,7 +181,10 @@ class BlendDialog:
 
     def _connect(self) -> None:
         self._end_sketches()
-        self._sketcher = Sketcher(command(), self._options().address, self._show_sketch)
+        try:
+            self._sketcher = Sketcher(command(), self._options().address, self._show_sketch)
+        except BlendError as error:
+            self._say(_sentence(error))
 
     def _options(self) -> options.Options:
         return options.read(self._config, sliders_as_shown=True)
@@ -200,7 +203,6 @@ class BlendDialog:
         self._view = self._scene.view(SKETCH)
         size = self._image.get_width(), self._image.get_height()
         self._preview.set_scene(self._scene.picture, self._scene.part, (0, 0, *size))
-        self._wish()
 
     def _wish(self) -> None:
         if self._view is not None and self._sketcher is not None:
@@ -220,7 +222,8 @@ class BlendDialog:
             self._wish()
         elif name in options.OF_THE_MASK:
             self._stale = True
-        elif name == "preset":
+        elif name == "preset" and self._has_focus("preset"):
+            # Chosen by hand: settings that are loaded bring their own sliders.
             for slider, value in options.sliders_of(config.get_property(name)).items():
                 config.set_property(slider, value)
         elif name == "daemon":
@@ -230,6 +233,10 @@ class BlendDialog:
             self._say(_("Press “Blend Again” for the changed controls, or insert this result."), 1.0)
         if self._steps is None:
             self._set_state()
+
+    def _has_focus(self, name: str) -> bool:
+        focus, widget = self._dialog.get_focus(), self._widget(name)
+        return focus is not None and (focus == widget or focus.is_ancestor(widget))
 
     def _sketch(self) -> None:
         try:
@@ -261,7 +268,9 @@ class BlendDialog:
 
     def _start(self) -> None:
         self._end_session()
-        self._look()  # the picture may have changed since
+        if self._sketcher is None:
+            self._connect()  # the daemon may have been gone
+        self._look()  # the picture may have changed since; no sketch is wished for, whose word would hide a failure's
         if self._scene is None:
             return
         self._session = Session(self._image, self._subject, self._options(), self._watch)
@@ -283,6 +292,7 @@ class BlendDialog:
             # Of several changes within one tick the last alone is read.
             if self._stale and self._result() is None:
                 self._look()
+                self._wish()
             if self._sketcher is not None:
                 self._sketch()
             return GLib.SOURCE_CONTINUE

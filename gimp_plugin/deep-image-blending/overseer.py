@@ -22,8 +22,10 @@ def _(text):
     return GLib.dgettext("deep-image-blending", text)
 
 
-def run() -> Gimp.PDBStatusType:
-    """Show the window until it is closed."""
+def run(run_mode: Gimp.RunMode) -> Gimp.PDBStatusType:
+    """Show the window until it is closed. Raises BlendError where nobody could see it."""
+    if run_mode == Gimp.RunMode.NONINTERACTIVE:
+        raise BlendError("interactive", _("This is a window for people."), _("Scripts call “blend-daemon status”."))
     GimpUi.init("deep-image-blending")
     overseer = Overseer()
     try:

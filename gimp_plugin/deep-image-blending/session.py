@@ -19,8 +19,6 @@ from blend_daemon.errors import BlendError
 from blend_daemon.protocol import messages
 from blend_daemon.protocol.client import Client, Message, failure
 
-__all__ = ["BlendError", "Session", "run"]
-
 
 def _(text):
     return GLib.dgettext("deep-image-blending", text)

@@ -22,6 +22,7 @@ def gimp(request):
     gimp = Gimp(request.param, work)
     gimp.environment["BLEND_DAEMON_WEIGHTS_DIR"] = str(runtime.weights_dir())
     gimp.environment["WORK"] = str(work)
+    gimp.environment["TESTS"] = str(Path(__file__).parent)
     gimp.install()
     Image.fromarray(data.chelsea()).resize((160, 120)).save(work / "object.png")
     Image.fromarray(data.coffee()).resize((200, 150)).save(work / "picture.png")

@@ -1,19 +1,25 @@
 """Runs inside a GIMP with a (virtual) screen: opens the dialog and has xdotool use it as a person would.
 
-ACTION is "ok", "cancel", "keep", "steer", "again", "reblend", "help" or "daemon".
+ACTION is "ok", "cancel", "keep", "steer", "again", "reblend", "preset", "stopped", "help" or "daemon".
 Writes "ok" or a traceback to WORK/dialog.txt, and screenshots beside it.
 """
 
+import json
 import os
 import subprocess
+import sys
 import threading
 import time
 import traceback
 
+sys.path[:0] = [os.environ["TESTS"], os.path.join(os.environ["GIMP3_DIRECTORY"], "plug-ins/deep-image-blending/vendor")]
+from gi.repository import Gimp
+from inside import NAME, WORK, blend, check, picture, pixels, rectangle, shot
+
+from blend_daemon.protocol.client import Client
+
 ACTION = os.environ["ACTION"]
-WORK = os.environ["WORK"]
 TITLE = "^Blend Daemon" if ACTION == "daemon" else "^Deep Image Blending"
-exec(open(os.path.join(os.environ["HERE"], "cases.py")).read().split("@case")[0])  # noqa: SIM115
 
 
 def xdotool(*words):
@@ -59,7 +65,12 @@ def use():
                 time.sleep(0.2)
             press(dialog, "Escape")
             return
-        press(dialog, "Return")
+        if ACTION == "preset":
+            press(dialog, "alt+p")
+            xdotool("key", "Down")
+            time.sleep(0.5)
+            screenshot("chosen")
+        press(dialog, "alt+b")
         if ACTION == "steer":
             press(dialog, "alt+u")
             xdotool("key", "ctrl+a", "3", "Tab")
@@ -67,12 +78,17 @@ def use():
         screenshot("running")
         if ACTION == "cancel":
             press(dialog, "Escape")
+        elif ACTION == "stopped":
+            with Client() as client:
+                client.shutdown()
+                time.sleep(2.0)
+            screenshot("error")
         elif ACTION == "again":
             settle(dialog)
             press(dialog, "alt+g")
             time.sleep(1.0)
-        # Buttons that cannot be pressed yet ignore the key; once the result is there, Return inserts it.
-        key = {"keep": "alt+k"}.get(ACTION, "Return")
+        # Buttons that cannot be pressed yet ignore the key.
+        key = {"keep": "alt+k", "stopped": "Return"}.get(ACTION, "alt+i")
         while ACTION != "cancel" and dialog in xdotool("search", "--onlyvisible", "--name", TITLE):
             time.sleep(0.7)
             screenshot("last")
@@ -110,7 +126,9 @@ try:
     image.clean_all()
     display = Gimp.Display.new(image)
     threading.Thread(target=use, daemon=True).start()
-    preset = {"ok": "draft", "again": "draft", "reblend": "draft", "steer": "standard"}.get(ACTION, "paper")
+    preset = {"ok": "draft", "again": "draft", "reblend": "draft", "steer": "standard", "stopped": "standard", "preset": "standard"}.get(
+        ACTION, "paper"
+    )
     if ACTION == "daemon":
         procedure = Gimp.get_pdb().lookup_procedure(NAME + "-daemon")
         config = procedure.create_config()
@@ -140,7 +158,8 @@ try:
     elif ACTION not in ("cancel", "help"):
         check(image, above, before, mask, result)
         report = json.loads(bytes(image.get_layers()[0].get_parasite("deep-image-blending").get_data()))
-        assert (report["preset"], report["colour"]) == (preset, 3 if ACTION == "steer" else 50), report
+        wanted = {"steer": ("standard", 3), "preset": ("photo", 45)}.get(ACTION, (preset, 50))
+        assert (report["preset"], report["colour"]) == wanted, report
         assert ACTION != "keep" or report["evaluations"] < 1000, report
         screenshot("done")
         undo()

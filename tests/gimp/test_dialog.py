@@ -16,14 +16,12 @@ HERE = Path(__file__).parent
 
 @pytest.fixture
 def use_dialog(gimp, daemon):
-    def use(action: str) -> str:
+    def use(action: str, **environment: str) -> str:
         work = Path(gimp.environment["WORK"])
-        for file in ("cases.py", "dialog.py"):
-            shutil.copy(HERE / file, work / file)
         # The dialog starts from the last values; a test must not start from another test's.
         for stale in gimp.profile.glob("plug-in-settings/*"):
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-        done = gimp.run(work / "dialog.py", screen=True, ACTION=action, HERE=str(work))
+        done = gimp.run(HERE / "dialog.py", screen=True, ACTION=action, **environment)
         shots = os.environ.get("SCREENSHOTS")
         if shots:
             Path(shots).mkdir(parents=True, exist_ok=True)
@@ -56,6 +54,19 @@ def test_a_slider_moved_while_it_runs_re_aims_the_blend(use_dialog):
 
 def test_stop_and_keep_inserts_the_best_so_far(use_dialog):
     assert use_dialog("keep") == "ok"
+
+
+def test_a_preset_chosen_by_hand_moves_the_sliders(use_dialog):
+    assert use_dialog("preset") == "ok"
+
+
+def test_after_the_daemon_was_stopped_the_blend_can_be_started_again(use_dialog, gimp):
+    own = Path(gimp.environment["WORK"]) / "s"  # a daemon of its own, started on demand
+    folders = {"BLEND_DAEMON_RUNTIME_DIR": str(own / "run"), "BLEND_DAEMON_STATE_DIR": str(own / "state")}
+    assert use_dialog("stopped", **folders) == "ok"
+    log = (own / "state/daemon.log").read_text()
+    assert log.count("failed The daemon was stopped.") == 1
+    assert log.count(": result") == 1
 
 
 def test_help_opens_the_page(use_dialog, gimp):

@@ -318,6 +318,22 @@ def test_a_worker_that_dies_is_told_of_and_replaced(daemon, send):
         assert client.status()["worker"] != worker
 
 
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:5555", "ipc://relative", "nonsense", "ipc:///" + "x" * 120])
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(BlendError) as error:
+        Client(address)
+    assert error.value.code == "address-invalid"
+    assert address in str(error.value)
+
+
+def test_where_no_daemon_is_none_is_started_for_an_address(tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol_client, "FAR", 0.3)
+    with Client(f"ipc://{tmp_path}/socket") as client, pytest.raises(BlendError) as error:
+        list(client.reach(["false"]))
+    assert error.value.code == "daemon-unreachable"
+    assert str(tmp_path) in str(error.value)
+
+
 def test_a_worker_that_cannot_start_is_told_of(fresh_daemon, send, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('this torch is broken')")
     fresh_daemon.environment["PYTHONPATH"] = str(tmp_path)
