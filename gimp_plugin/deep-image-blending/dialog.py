@@ -70,9 +70,7 @@ class BlendDialog:
         self._dialog.set_ok_label(_("_Blend"))
         self._add_button(_("Stop and _Keep"), KEEP, _("Stop here, and insert the best so far as the new layer"))
         self._add_button(_("Blend A_gain"), AGAIN, _("Drop this result, and blend with the present controls"))
-        for name, *_rest in options.SLIDERS:
-            self._dialog.get_scale_entry(name, 1.0)
-        for name in ("grow", "feather"):
+        for name in (*options.SLIDER_NAMES, "grow", "feather"):
             self._dialog.get_scale_entry(name, 1.0)
         self._preview, self._curve, self._bar = Preview(), Curve(), Gtk.ProgressBar()
         self._text = Gtk.Label(xalign=0, yalign=0, wrap=True, max_width_chars=40, selectable=True, can_focus=False)

@@ -49,6 +49,7 @@ def press(dialog, key):
 
 def use():
     try:
+        xdotool("mousemove", "1270", "990")  # where it raises no tooltip
         dialog = window(TITLE)
         time.sleep(1.0)
         screenshot("idle")
@@ -87,12 +88,12 @@ def use():
             settle(dialog)
             press(dialog, "alt+g")
             time.sleep(1.0)
-        # Buttons that cannot be pressed yet ignore the key.
-        key = {"keep": "alt+k", "stopped": "Return"}.get(ACTION, "alt+i")
-        while ACTION != "cancel" and dialog in xdotool("search", "--onlyvisible", "--name", TITLE):
+        # Return blends if nothing has been blended, and inserts what is done. A key that comes late goes to GIMP's window, where it
+        # must not open a menu: the menu would hold the keyboard.
+        while ACTION != "cancel" and (there := xdotool("search", "--onlyvisible", "--name", TITLE)):
             time.sleep(0.7)
             screenshot("last")
-            press(dialog, key)
+            press(there[-1], "alt+k" if ACTION == "keep" else "Return")
     except Exception:
         traceback.print_exc()
 
@@ -135,7 +136,8 @@ try:
         config.set_property("run-mode", Gimp.RunMode.INTERACTIVE)
         result = procedure.run(config)
     else:
-        result = blend(image, above, Gimp.RunMode.INTERACTIVE, preset=preset, iterations=0)
+        iterations = 8 if ACTION in ("again", "preset", "reblend") else 0  # these look at what comes of it, the others at how
+        result = blend(image, above, Gimp.RunMode.INTERACTIVE, preset=preset, iterations=iterations)
     if ACTION == "reblend":
         assert result.index(0) == Gimp.PDBStatusType.SUCCESS
         first = image.get_layers()[0]
