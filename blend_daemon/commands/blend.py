@@ -182,6 +182,7 @@ def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Ba
                 elif event.type == "accepted" and event.header["position"]:
                     bar.say(f"Waiting: {event.header['position']} before this one.")
                 elif event.type == "result":
+                    client.release(job)
                     layer = event.rasters["layer"]
                     array = np.frombuffer(layer.data, layer.dtype).reshape(layer.shape)
                     return Outcome(array, tuple(event.header["box"]), event.header["report"])

@@ -11,7 +11,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, messages, runtime
+from blend_daemon.protocol import framing, messages, owner, runtime
 from blend_daemon.protocol.framing import Message, Raster
 
 __all__ = ["Client", "Message", "Raster"]
@@ -29,16 +29,18 @@ class Client:
     Parameters
     ----------
     address : ZeroMQ address, "ipc://" and a path; None: the daemon of this user
+    key : owner key, 32 hexadecimal digits; None: this user's (see `owner`)
 
     Raises
     ------
     BlendError
-        `address-invalid`
+        `address-invalid`, `owner-key`
     """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, key: str | None = None) -> None:
         if address is not None and not (address.startswith("ipc:///") and len(address) - len("ipc://") <= SOCKET_PATH):
             raise BlendError("address-invalid", f"{address!r} is no address of a blend daemon.", "It looks like ipc:///path/of/socket.")
+        self._key = key or owner.key()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
@@ -49,7 +51,7 @@ class Client:
         self.welcome: Mapping[str, Any] | None = None
         self._heard = self._asked = time.monotonic()
         self._address = address or runtime.address()
-        self._own = address is None
+        self._local = address is None
         self._socket.connect(self._address)
         self._send(Message("hello"))
 
@@ -88,13 +90,13 @@ class Client:
             if self.welcome is not None:
                 return
             spent = time.monotonic() - began
-            if not self._own and spent > FAR:
+            if not self._local and spent > FAR:
                 raise BlendError(
                     "daemon-unreachable",
                     f"No blend daemon answers at {self._address}.",
                     "Check the address, and that the daemon runs there; without an address this computer's own is used.",
                 )
-            if self._own and starting is None and (spent > PATIENCE or not runtime.socket_path().exists()):
+            if self._local and starting is None and (spent > PATIENCE or not runtime.socket_path().exists()):
                 starting = runtime.Starting(runtime.start_daemon(command))
             if starting is not None:
                 starting.check()
@@ -109,6 +111,8 @@ class Client:
         parameters: Mapping[str, Any],
         previews: bool = False,
         job: str | None = None,
+        keep: bool = False,
+        label: Mapping[str, str] | None = None,
     ) -> str:
         """Send a job and return its id. Sending the same id again asks for the same job, not for another.
 
@@ -117,8 +121,13 @@ class Client:
         source, target, mask, offset : see `blend_daemon.engine.Problem.from_arrays`
         parameters : see `blend_daemon.engine.Parameters.from_mapping`
         previews : whether to send the blend as it grows
+        keep : whether the job is to go on if this client vanishes
+        label : {"image": name, "layer": name}, for the list of results
         """
-        return self._send_work("submit", source, target, mask, offset, parameters, {"job": job or uuid.uuid4().hex, "previews": previews})
+        header = {**self._own(job or uuid.uuid4().hex), "previews": previews, "keep": keep}
+        if label:
+            header["label"] = {name: text[: messages.LABEL_LIMIT] for name, text in label.items()}
+        return self._send_work("submit", source, target, mask, offset, parameters, header)
 
     def sketch(self, source: Raster, target: Raster, mask: Raster | None, offset: tuple[int, int], parameters: Mapping[str, Any]) -> str:
         """Ask for a first look at a blend, without the optimiser, and return its id; `sketched` answers, soon also while a job runs.
@@ -129,15 +138,38 @@ class Client:
 
     def adjust(self, job: str, sliders: Mapping[str, float]) -> None:
         """Re-aim a job that waits or runs: the sliders named take new values, and the optimiser goes on from where it is."""
-        self._send(Message("adjust", {"job": job, "sliders": dict(sliders)}))
+        self._send(Message("adjust", {**self._own(job), "sliders": dict(sliders)}))
 
     def cancel(self, job: str) -> None:
         """Stop the job and forget it."""
-        self._send(Message("cancel", {"job": job}))
+        self._send(Message("cancel", self._own(job)))
 
     def finish(self, job: str) -> None:
         """Stop the job and have the best so far as its result."""
-        self._send(Message("finish", {"job": job}))
+        self._send(Message("finish", self._own(job)))
+
+    def ask_results(self) -> None:
+        """Ask which results of this owner the daemon keeps; a `results` message answers."""
+        self._send(Message("results", {"owner": self._key}))
+
+    def fetch(self, job: str) -> None:
+        """Ask for a kept result; it comes as `result`, or `failed` says why not."""
+        self._send(Message("fetch", self._own(job)))
+
+    def release(self, job: str, timeout: float = 1.0) -> None:
+        """Tell the daemon that the result is safe and need not be kept, and wait at most `timeout` s for its `released`.
+
+        One that is never released goes when it is a week old.
+        """
+        self._send(Message("release", self._own(job)))
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            self.wait(left)
+            try:
+                if any(message.type == "released" and message.header["job"] == job for message in self.pump()):
+                    return
+            except BlendError:
+                return  # a daemon that has gone keeps it
 
     def shutdown(self) -> None:
         """Ask the daemon to end."""
@@ -198,6 +230,9 @@ class Client:
                 yield message
                 if message.type in messages.LAST:
                     return
+
+    def _own(self, job: str) -> dict[str, Any]:
+        return {"job": job, "owner": self._key}
 
     def _watch(self) -> None:
         now = time.monotonic()

@@ -14,7 +14,7 @@ from typing import Any
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol.limits import MAX_PIXELS, MAX_SIDE
 
-VERSION = 2
+VERSION = 3
 MAGIC = b"DIB"
 HEADER_LIMIT = 64 * 1024
 ITEM_SIZE = {"uint8": 1, "uint16": 2, "float32": 4}
@@ -55,7 +55,12 @@ def encode(message: Message) -> list[Any]:
     frames = [{"name": name, "dtype": r.dtype, "shape": list(r.shape)} for name, r in message.rasters.items()]
     header = {"type": message.type, **message.header, "frames": frames}
     text = json.dumps(header, separators=(",", ":"), sort_keys=True, allow_nan=False)
-    return [MAGIC + bytes([VERSION]), text.encode(), *(r.data for r in message.rasters.values())]
+    return [preamble(), text.encode(), *(r.data for r in message.rasters.values())]
+
+
+def preamble() -> bytes:
+    """The first frame of every message."""
+    return MAGIC + bytes([VERSION])
 
 
 def version_of(frames: Sequence[Any]) -> int | None:

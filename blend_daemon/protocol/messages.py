@@ -1,4 +1,4 @@
-"""Every message of protocol version 2: who sends it, which fields it must and may have, which rasters it carries."""
+"""Every message of protocol version 3: who sends it, which fields it must and may have, which rasters it carries."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 from blend_daemon.protocol.framing import Message, invalid
 
 Check = Callable[[Any], bool]
+
+LABEL_LIMIT = 200  # characters of a picture's or a layer's name
 
 
 def _whole(value: Any) -> bool:
@@ -25,7 +27,7 @@ def _text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= 4096
 
 
-def _job(value: Any) -> bool:
+def _id(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value) is not None
 
 
@@ -46,6 +48,18 @@ def _sliders(value: Any) -> bool:
     return isinstance(value, dict) and len(value) <= 16 and all(_number(v) and 0 <= v <= 100 for v in value.values())
 
 
+def _label(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"image", "layer"} and all(_text(v) and len(v) <= LABEL_LIMIT for v in value.values())
+
+
+def _truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _mappings(value: Any) -> bool:
+    return isinstance(value, list) and all(_mapping(v) for v in value)
+
+
 def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -60,30 +74,33 @@ class Form:
     optional_rasters: frozenset[str] = frozenset()
 
 
+_OWN_JOB: dict[str, Check] = {"job": _id, "owner": _id}
+
 FROM_CLIENT: dict[str, Form] = {
     "hello": Form(),
     "submit": Form(
-        {"job": _job, "offset": _wholes(2), "parameters": _parameters},
-        {"previews": lambda value: isinstance(value, bool)},
+        {**_OWN_JOB, "offset": _wholes(2), "parameters": _parameters},
+        {"previews": _truth, "keep": _truth, "label": _label},
         frozenset({"source", "target"}),
         frozenset({"mask"}),
     ),
-    "sketch": Form(
-        {"job": _job, "offset": _wholes(2), "parameters": _parameters}, {}, frozenset({"source", "target"}), frozenset({"mask"})
-    ),
-    "adjust": Form({"job": _job, "sliders": _sliders}),
-    "finish": Form({"job": _job}),
-    "cancel": Form({"job": _job}),
+    "sketch": Form({"job": _id, "offset": _wholes(2), "parameters": _parameters}, {}, frozenset({"source", "target"}), frozenset({"mask"})),
+    "adjust": Form({**_OWN_JOB, "sliders": _sliders}),
+    "finish": Form(_OWN_JOB),
+    "cancel": Form(_OWN_JOB),
+    "results": Form({"owner": _id}),
+    "fetch": Form(_OWN_JOB),
+    "release": Form(_OWN_JOB),
     "status": Form(),
     "shutdown": Form(),
 }
 
 FROM_DAEMON: dict[str, Form] = {
     "welcome": Form({"version": _text, "pid": _whole, "log": _text}),
-    "accepted": Form({"job": _job, "position": _whole}),
+    "accepted": Form({"job": _id, "position": _whole}),
     "progress": Form(
         {
-            "job": _job,
+            "job": _id,
             "stage": _text,
             "evaluation": _whole,
             "evaluations": _whole,
@@ -92,11 +109,13 @@ FROM_DAEMON: dict[str, Form] = {
             "seconds_left": _or_none(_number),
         }
     ),
-    "preview": Form({"job": _job, "box": _wholes(4)}, rasters=frozenset({"layer"})),
-    "sketched": Form({"job": _job, "box": _wholes(4)}, rasters=frozenset({"layer"})),
-    "result": Form({"job": _job, "box": _wholes(4), "report": _mapping}, rasters=frozenset({"layer"})),
-    "failed": Form({"code": _text, "message": _text, "hint": _text}, {"job": _job}),
-    "cancelled": Form({"job": _job}),
+    "preview": Form({"job": _id, "box": _wholes(4)}, rasters=frozenset({"layer"})),
+    "sketched": Form({"job": _id, "box": _wholes(4)}, rasters=frozenset({"layer"})),
+    "result": Form({"job": _id, "box": _wholes(4), "report": _mapping}, rasters=frozenset({"layer"})),
+    "failed": Form({"code": _text, "message": _text, "hint": _text}, {"job": _id}),
+    "cancelled": Form({"job": _id}),
+    "results": Form({"results": _mappings}),
+    "released": Form({"job": _id}),
     "status": Form({"status": _mapping}),
 }
 

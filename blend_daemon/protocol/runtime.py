@@ -31,7 +31,7 @@ def runtime_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """Folder of the log."""
+    """Folder of the log, of the results that wait and of the key to them."""
     return _user_dir("BLEND_DAEMON_STATE_DIR", "XDG_STATE_HOME", ".local/state")
 
 
@@ -43,6 +43,16 @@ def weights_dir() -> Path:
 def log_path() -> Path:
     """The daemon's log file."""
     return state_dir() / "daemon.log"
+
+
+def owner_path() -> Path:
+    """The file with this user's owner key."""
+    return state_dir() / "owner"
+
+
+def results_dir() -> Path:
+    """Folder of the results that have not been released."""
+    return state_dir() / "results"
 
 
 def socket_path() -> Path:

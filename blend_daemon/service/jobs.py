@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from blend_daemon.errors import BlendError
 
-PER_CLIENT = 8
+PER_OWNER = 8
 IN_ALL = 64
 REMEMBERED = 4  # ended jobs whose last message is kept, so that a repeated submit is answered and not computed again
 
@@ -29,61 +30,82 @@ ENDED = (State.DONE, State.FAILED, State.CANCELLED)
 
 @dataclass
 class Job:
-    """A job: its id, its owner's identity, the work to hand to the worker, and once it has ended its last message."""
+    """A job.
+
+    Attributes
+    ----------
+    id : the job's name, its owner's choice
+    owner : key of the one who may see and touch it
+    client : ZeroMQ identity of the connection on which its messages go
+    work : what to hand to the worker; None once the job has ended
+    keep : whether it goes on when its client vanishes
+    label : what it is called in the list of results
+    state : see `State`
+    last : its last message, once it has ended; None for a result that the store has
+    """
 
     id: str
+    owner: str
     client: bytes
     work: Any
+    keep: bool = False
+    label: Mapping[str, str] = field(default_factory=dict)
     state: State = State.QUEUED
     last: Any = None
 
 
 class Queue:
-    """Jobs of several clients, served one job a client in turn."""
+    """Jobs of several owners, served one job an owner in turn."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[bytes, deque[Job]] = OrderedDict()
+        self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
         self._ended: deque[Job] = deque(maxlen=REMEMBERED)
         self.running: Job | None = None
 
-    def find(self, client: bytes, id: str) -> Job | None:
-        """The client's own job of that id; another client's is as good as none."""
+    def find(self, owner: str, id: str) -> Job | None:
+        """The owner's job of that id; another owner's is as good as none."""
         running = [self.running] if self.running else []
-        candidates = [*running, *self._waiting.get(client, ()), *self._ended]
-        return next((job for job in candidates if job.client == client and job.id == id), None)
+        candidates = [*running, *self._waiting.get(owner, ()), *self._ended]
+        return next((job for job in candidates if job.owner == owner and job.id == id), None)
 
     def add(self, job: Job) -> None:
         """Queue a job. Raises BlendError `queue-full`."""
-        own = len(self._waiting.get(job.client, ()))
-        if own >= PER_CLIENT or len(self) >= IN_ALL:
+        own = len(self._waiting.get(job.owner, ()))
+        if own >= PER_OWNER or len(self) >= IN_ALL:
             raise BlendError("queue-full", "Too many blends are waiting already.", "Wait for one to end, or cancel one.")
-        self._waiting.setdefault(job.client, deque()).append(job)
+        self._waiting.setdefault(job.owner, deque()).append(job)
 
     def next(self) -> Job | None:
-        """Take the next job to run, if none runs: the oldest of the client whose turn it is."""
+        """Take the next job to run, if none runs: the oldest of the owner whose turn it is."""
         if self.running or not self._waiting:
             return None
-        client, jobs = next(iter(self._waiting.items()))
+        owner, jobs = next(iter(self._waiting.items()))
         self.running = jobs.popleft()
         self.running.state = State.RUNNING
-        # The client goes to the end of the line, so that a second one need not wait for all of the first one's jobs.
-        del self._waiting[client]
+        # The owner goes to the end of the line, so that a second one need not wait for all of the first one's jobs.
+        del self._waiting[owner]
         if jobs:
-            self._waiting[client] = jobs
+            self._waiting[owner] = jobs
         return self.running
 
     def end(self, job: Job, state: State, last: Any) -> None:
         """Record how a job ended and its last message; its work is forgotten."""
         if job is self.running:
             self.running = None
-        elif job.client in self._waiting:
-            jobs = self._waiting[job.client]
+        elif job.owner in self._waiting:
+            jobs = self._waiting[job.owner]
             if job in jobs:
                 jobs.remove(job)
             if not jobs:
-                del self._waiting[job.client]
+                del self._waiting[job.owner]
         job.state, job.last, job.work = state, last, None
         self._ended.append(job)
+
+    def forget(self, owner: str, id: str) -> None:
+        """Remember an ended job no longer."""
+        job = self.find(owner, id)
+        if job is not None and job.state in ENDED:
+            self._ended.remove(job)
 
     def waiting(self) -> list[Job]:
         """The waiting jobs in the order in which they will run."""

@@ -23,6 +23,7 @@ from blend_daemon.protocol import framing, messages, runtime
 from blend_daemon.protocol.framing import Message
 from blend_daemon.protocol.limits import MAX_PIXELS
 from blend_daemon.service.jobs import ENDED, IN_ALL, Job, Queue, State
+from blend_daemon.service.store import Entry, Store
 
 log = logging.getLogger("blend_daemon")
 
@@ -68,6 +69,8 @@ class Server:
         self._device = device
         self._device_found = "loading"
         self._queue = Queue()
+        self._store = Store(runtime.results_dir())
+        self._keeping: set[asyncio.Task[None]] = set()
         self._began = time.monotonic()
         self._ended = 0
         self._starts = 0
@@ -96,7 +99,7 @@ class Server:
         await self._give_up("The daemon was stopped.")
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._keeping, return_exceptions=True)
         self._context.destroy(1000)
         _remove_sockets()
         log.info("stopped")
@@ -104,7 +107,8 @@ class Server:
             task.result()
 
     async def _give_up(self, why: str) -> None:
-        for job in [*([self._queue.running] if self._queue.running else []), *self._queue.waiting()]:
+        running = self._queue.running if not self._keeping else None
+        for job in [*([running] if running else []), *self._queue.waiting()]:
             await self._fail(job, "daemon-stopped", why, "Try again.")
 
     # clients
@@ -135,27 +139,50 @@ class Server:
             case "sketch":
                 await self._sketch(client, message)
             case "adjust" | "cancel" | "finish":
-                await self._steer(client, message)
+                await self._steer(message)
+            case "results":
+                entries = [_listed(entry) for entry in self._store.of(message.header["owner"])]
+                await self._tell(client, Message("results", {"results": entries}))
+            case "fetch":
+                await self._fetch(client, message.header["owner"], message.header["job"])
+            case "release":
+                self._store.release(message.header["owner"], message.header["job"])
+                self._queue.forget(message.header["owner"], message.header["job"])
+                await self._tell(client, Message("released", {"job": message.header["job"]}))
 
     async def _submit(self, client: bytes, message: Message) -> None:
-        id = message.header["job"]
-        job = self._queue.find(client, id)
+        id, owner = message.header["job"], message.header["owner"]
+        job = self._queue.find(owner, id)
+        if job is None and (entry := self._store.find(owner, id)) and entry.box is not None:
+            await self._fetch(client, owner, id)
+            return
         if job is None:
-            job = Job(id, client, message)
+            header = message.header
+            job = Job(id, owner, client, message, header.get("keep", False), header.get("label", {}))
             try:
                 self._queue.add(job)
             except BlendError as error:
                 await self._refuse(client, id, error.code, str(error), error.hint)
                 return
+            self._store.begin(id, owner, job.label)
             log.info("job %s queued: %s", id[:8], {name: raster.shape for name, raster in message.rasters.items()})
+        job.client = client  # its owner may have come back on another connection
         if job.state in ENDED:
-            await self._tell(client, job.last)
+            await (self._tell(client, job.last) if job.last else self._fetch(client, owner, id))
             return
         await self._tell(client, Message("accepted", {"job": id, "position": self._queue.position(job)}))
         await self._dispatch()
 
-    async def _steer(self, client: bytes, message: Message) -> None:
-        job = self._queue.find(client, message.header["job"])
+    async def _fetch(self, client: bytes, owner: str, id: str) -> None:
+        try:
+            result = await asyncio.to_thread(self._store.fetch, owner, id)
+        except BlendError as error:
+            await self._refuse(client, id, error.code, str(error), error.hint)
+        else:
+            await self._tell(client, result)
+
+    async def _steer(self, message: Message) -> None:
+        job = self._queue.find(message.header["owner"], message.header["job"])
         if job is None or job.state in ENDED:
             return  # it crossed with the job's last message
         if job.state is State.RUNNING:
@@ -230,7 +257,7 @@ class Server:
             for id, client in self._sketches.items():
                 await self._refuse(client, id, "worker-died", "The process that computes has ended.", f"The log is {runtime.log_path()}.")
             self._sketches.clear()
-            if self._queue.running:
+            if self._queue.running and not self._keeping:
                 hint = f"Try again, with a smaller selection or the preset draft. The log is {runtime.log_path()}."
                 await self._fail(self._queue.running, "worker-died", f"The process that computes was ended by {how}.", hint)
             if not loaded:
@@ -265,11 +292,29 @@ class Server:
             job = self._queue.running
             if job is None or message.header["job"] != job.id:
                 continue
-            if message.type in messages.LAST:
+            if message.type == "result":
+                # A task of its own: a worker that dies now takes no finished result with it.
+                task = asyncio.create_task(self._keep(job, message))
+                self._keeping.add(task)
+                await asyncio.shield(task)
+            elif message.type in messages.LAST:
                 await self._end(job, message)
-            elif not await self._tell(job.client, message):
+            elif not await self._tell(job.client, message) and not job.keep:
                 log.info("job %s: its client has gone", job.id[:8])
-                await self._order(Message("cancel", {"job": job.id}))
+                await self._order(Message("cancel", {"job": job.id, "owner": job.owner}))
+
+    async def _keep(self, job: Job, result: Message) -> None:
+        """Write a result to disk, then announce it. One that cannot be written is announced all the same: it is all there is of it."""
+        try:
+            await asyncio.to_thread(self._store.keep, job.owner, job.label, result)
+        except (OSError, BlendError) as error:
+            log.error("job %s: its result cannot be kept: %s", job.id[:8], error)
+            note = f"The blend daemon could not keep a copy of this result ({error})."
+            report = {**result.header["report"], "notes": [*result.header["report"].get("notes", ()), note]}
+            result = Message(result.type, {**result.header, "report": report}, result.rasters)
+        finally:
+            self._keeping = {task for task in self._keeping if task is not asyncio.current_task()}
+        await self._end(job, result)
 
     async def _order(self, message: Message) -> None:
         # Never waits: a worker that has just died takes nothing more, and `_keep_worker` tells what became of its job.
@@ -290,8 +335,18 @@ class Server:
         await self._end(job, Message("failed", {"job": job.id, "code": code, "message": message, "hint": hint}))
 
     async def _end(self, job: Job, last: Message) -> None:
-        self._queue.end(job, STATE_OF[last.type], last)
+        kept = last.type == "result" and self._store.find(job.owner, job.id) is not None
+        self._queue.end(job, STATE_OF[last.type], None if kept else last)
         self._ended += 1
         log.info("job %s: %s %s", job.id[:8], last.type, last.header.get("message", ""))
-        await self._tell(job.client, last)
+        told = await self._tell(job.client, last)
+        if job.keep and not told and last.type != "result":
+            self._store.cut(job.id, job.owner, job.label)
+        elif not kept:
+            self._store.end(job.id, job.owner)
         await self._dispatch()
+
+
+def _listed(entry: Entry) -> dict[str, Any]:
+    about = {"job": entry.job, "label": dict(entry.label), "ended": entry.ended}
+    return {**about, "cut": True} if entry.box is None else {**about, "box": list(entry.box), "bytes": entry.bytes}

@@ -17,6 +17,7 @@ import options
 from gi.repository import Gimp, Gio, GLib, GObject
 
 PROCEDURE = "plug-in-deep-image-blending"
+RECOVER = "plug-in-deep-image-blending-recover"
 DAEMON = "plug-in-deep-image-blending-daemon"
 MENU = "<Image>/Filters/Combine"
 DOMAIN = "deep-image-blending"
@@ -34,13 +35,31 @@ class DeepImageBlending(Gimp.PlugIn):
 
     def do_query_procedures(self):
         self.set_help_domain(DOMAIN, Gio.File.new_for_path(str(HERE / "help")))
-        return [PROCEDURE, DAEMON]
+        return [PROCEDURE, RECOVER, DAEMON]
 
     def do_create_procedure(self, name):
-        procedure = {PROCEDURE: self._blend, DAEMON: self._daemon}[name](name)
+        procedure = {PROCEDURE: self._blend, RECOVER: self._recover, DAEMON: self._daemon}[name](name)
         procedure.add_menu_path(MENU)
         procedure.set_icon_file(Gio.File.new_for_path(str(HERE / "icon.svg")))
         procedure.set_attribution("Deep Image Blending developers", "GPL-3.0-or-later", "2026")
+        return procedure
+
+    def _recover(self, name):
+        procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, recover, None)
+        procedure.set_image_types("RGB*, GRAY*")
+        anything = Gimp.ProcedureSensitivityMask
+        procedure.set_sensitivity_mask(anything.DRAWABLE | anything.DRAWABLES | anything.NO_DRAWABLES)
+        procedure.set_menu_label(_("Reco_ver Blends…"))
+        procedure.set_documentation(
+            _("Insert blends that were finished, but not inserted"),
+            _(
+                "A blend that GIMP did not take, because it had ended or the dialog was closed, is kept for a week. "
+                "It comes in as a new layer."
+            ),
+            name,
+        )
+        argument, label, blurb = options.JOB
+        procedure.add_string_argument(argument, _(label), _(blurb), "", GObject.ParamFlags.READWRITE)
         return procedure
 
     def _daemon(self, name):
@@ -95,6 +114,17 @@ def run(procedure, run_mode, image, drawables, config, data):
         import session
 
         return session.run(procedure, run_mode, image, drawables, config)
+
+    return guarded(procedure, work)
+
+
+def recover(procedure, run_mode, image, drawables, config, data):
+    """Called by GIMP for the list of finished blends."""
+
+    def work():
+        import recover
+
+        return recover.run(run_mode, image, config)
 
     return guarded(procedure, work)
 

@@ -93,8 +93,9 @@ class Session:
             yield None
         self._client.ask_status()
         self._job = self._client.submit(
-            request.source, request.target, request.mask, request.offset, self._options.parameters, previews=self._watch is not None
-        )
+            request.source, request.target, request.mask, request.offset, self._options.parameters, previews=self._watch is not None,
+            label={"image": self._image.get_name(), "layer": self._subject.source.get_name()},
+        )  # fmt: skip
         while self.result is None:
             arrived = self._client.pump()
             for message in arrived:
@@ -151,6 +152,7 @@ class Session:
         if chosen is not None:
             self._options = replace(self._options, output=chosen.output, hide_source=chosen.hide_source)
         canvas.insert(self._image, self._subject, self._options, self.result.rasters["layer"], tuple(header["box"]), header["report"])
+        self._client.release(self._job)
         for note in header["report"]["notes"]:
             Gimp.message(note)
 

@@ -11,7 +11,23 @@ import traceback
 
 sys.path.insert(0, os.environ["TESTS"])
 from gi.repository import Gegl, Gimp
-from inside import WORK, alphas, blend, check, cut_out, feathered, layer_of, picture, pixels, rectangle, refused, selected, shot, stored
+from inside import (
+    NAME,
+    WORK,
+    alphas,
+    blend,
+    check,
+    cut_out,
+    feathered,
+    layer_of,
+    picture,
+    pixels,
+    rectangle,
+    refused,
+    selected,
+    shot,
+    stored,
+)
 
 CASES = []
 
@@ -420,6 +436,34 @@ def a_blended_layer_is_blended_again_with_the_same_mask():
     assert [layer.get_name() for layer in image.get_layers()] == ["object blended", "object", "picture"]
     assert max(abs(a - b) for a, b in zip(wanted, pixels(image, None, "R'G'B'A u8"), strict=True)) <= 1
     assert not first.is_valid()
+
+
+@case
+def a_result_that_nobody_took_is_recovered():
+    sys.path.insert(0, os.path.join(Gimp.directory(), "plug-ins", "deep-image-blending", "vendor"))
+    from blend_daemon.protocol.client import Client
+    from blend_daemon.protocol.framing import Raster
+
+    image, *_ = picture()
+    before = pixels(image)
+    box = Raster("uint8", (40, 50, 3), bytes(range(200)) * 30)
+    mask = Raster("float32", (40, 50, 1), struct.pack("2000f", *[1.0] * 2000))
+    with Client() as client:
+        target = Raster("uint8", (150, 200, 3), bytes(range(250)) * 360)
+        job = client.submit(box, target, mask, (60, 70), {"preset": "draft", "iterations": 4}, label={"image": "lost.xcf", "layer": "lost"})
+        list(client.follow(job))  # the result has come, but is not released
+    procedure = Gimp.get_pdb().lookup_procedure(NAME + "-recover")
+    config = procedure.create_config()
+    for name, value in {"run-mode": Gimp.RunMode.NONINTERACTIVE, "image": image, "job": job}.items():
+        config.set_property(name, value)
+    assert procedure.run(config).index(0) == Gimp.PDBStatusType.SUCCESS, Gimp.get_pdb().get_last_error()
+    new = image.get_layers()[0]
+    assert (new.get_name(), new.get_offsets()[1:], new.get_width(), new.get_height()) == ("lost blended", (60, 70), 50, 40)
+    assert pixels(image) != before
+    image.remove_layer(new)
+    assert pixels(image) == before
+    assert procedure.run(config).index(0) == Gimp.PDBStatusType.EXECUTION_ERROR
+    assert "no blend to recover" in Gimp.get_pdb().get_last_error()
 
 
 @case

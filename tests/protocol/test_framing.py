@@ -11,6 +11,9 @@ from blend_daemon.protocol import framing, messages
 from blend_daemon.protocol.framing import Message, Raster
 
 JOB = "0123456789abcdef0123456789abcdef"
+OWNER = "f" * 32
+OWN = {"job": JOB, "owner": OWNER}
+LABEL = {"image": "beach.xcf", "layer": "Cat"}
 GREY = Raster("uint8", (2, 3, 1), bytes(range(6)))
 LAYER = Raster("float32", (1, 2, 4), struct.pack("8f", *range(8)))
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
@@ -18,13 +21,17 @@ GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 MESSAGES = {
     "hello": Message("hello"),
     "submit": Message(
-        "submit", {"job": JOB, "offset": [-3, 4], "parameters": {"preset": "draft", "seed": 1}, "previews": True},
+        "submit",
+        {**OWN, "offset": [-3, 4], "parameters": {"preset": "draft", "seed": 1}, "previews": True, "keep": True, "label": LABEL},
         {"source": Raster("uint16", (1, 1, 3), b"\1\0\2\0\3\0"), "target": GREY, "mask": GREY},
     ),
     "sketch": Message("sketch", {"job": JOB, "offset": [0, 1], "parameters": {"style": 20.5}}, {"source": GREY, "target": GREY}),
-    "adjust": Message("adjust", {"job": JOB, "sliders": {"style": 20.5}}),
-    "finish": Message("finish", {"job": JOB}),
-    "cancel": Message("cancel", {"job": JOB}),
+    "adjust": Message("adjust", {**OWN, "sliders": {"style": 20.5}}),
+    "finish": Message("finish", OWN),
+    "cancel": Message("cancel", OWN),
+    "results?": Message("results", {"owner": OWNER}),
+    "fetch": Message("fetch", OWN),
+    "release": Message("release", OWN),
     "status?": Message("status"),
     "shutdown": Message("shutdown"),
     "welcome": Message("welcome", {"version": "0.1.0", "pid": 7, "log": "/log"}),
@@ -38,13 +45,15 @@ MESSAGES = {
     "result": Message("result", {"job": JOB, "box": [1, 2, 2, 1], "report": {"seed": 1}}, {"layer": LAYER}),
     "failed": Message("failed", {"job": JOB, "code": "mask-empty", "message": "Empty.", "hint": "Select."}),
     "cancelled": Message("cancelled", {"job": JOB}),
+    "results!": Message("results", {"results": [{"job": JOB, "label": LABEL, "ended": 1.5, "box": [1, 2, 2, 1], "bytes": 32}]}),
+    "released": Message("released", {"job": JOB}),
     "status!": Message("status", {"status": {"pid": 7}}),
 }  # fmt: skip
 
 
 def forms(name: str) -> dict:
     client = messages.FROM_CLIENT
-    return client if name.rstrip("?") in client and name != "status!" else messages.FROM_DAEMON
+    return client if name.rstrip("?") in client else messages.FROM_DAEMON
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -60,7 +69,7 @@ def test_every_message_has_golden_frames():
     assert {name.rstrip("?!") for name in GOLDEN} == known
 
 
-HEAD = b"DIB\x02"
+HEAD = b"DIB\x03"
 
 
 def header(**changes) -> bytes:
@@ -114,9 +123,9 @@ def test_too_large_a_raster_is_refused_by_its_header(shape):
 
 def test_another_version_is_told_apart():
     with pytest.raises(BlendError) as error:
-        framing.decode([b"DIB\x03", header(), bytes(6)])
+        framing.decode([b"DIB\x02", header(), bytes(6)])
     assert error.value.code == "protocol-mismatch"
-    assert "version 3" in str(error.value)
+    assert "version 2" in str(error.value)
 
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -126,6 +135,10 @@ NO_NUMBER = [True, "1", [], NAN, INFINITE]
 NO_MAPPING = [None, [], "{}", 5]
 WRONG = {
     "job": [*NO_TEXT, "", "short", JOB.upper(), JOB + "0", JOB + "\n"],
+    "owner": [*NO_TEXT, "", "short", OWNER + "0"],
+    "label": [*NO_MAPPING, {}, {"image": "a"}, {**LABEL, "path": "b"}, {**LABEL, "layer": 5}, {**LABEL, "layer": "x" * 201}],
+    "results": [None, {}, "[]", [5]],
+    "keep": [None, 1, "yes"],
     "offset": [None, 5, [0], [0, 0, 0], [0, 0.5], [0, True], [0, 2**31]],
     "box": [None, 5, [0, 0, 1], [0, 0, 1, 1, 1], [0, 0, 1, "1"]],
     "parameters": [*NO_MAPPING, *({"style": value} for value in (NAN, INFINITE, None, [], {}, "x" * 4097))],

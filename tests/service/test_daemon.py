@@ -20,6 +20,7 @@ from blend_daemon.protocol import client as protocol_client
 from blend_daemon.protocol import framing, messages, runtime
 from blend_daemon.protocol.client import Client, Raster
 
+OTHER = "0" * 32  # another owner's key
 DRAFT = {"preset": "draft"}
 LONG = {"preset": "paper"}  # a thousand evaluations: as long as a test needs it to be
 
@@ -183,7 +184,7 @@ def test_adjust_re_aims_a_running_and_a_waiting_job(daemon, send):
 
 
 def test_adjust_of_anothers_job_does_nothing(daemon, send):
-    with Client(daemon.address) as client, Client(daemon.address) as other:
+    with Client(daemon.address) as client, Client(daemon.address, OTHER) as other:
         job = send(client)
         other.adjust(job, {"colour": 10})
         assert until(client, job, "result").header["report"]["colour"] == 50
@@ -203,7 +204,7 @@ def test_a_waiting_job_can_be_cancelled_and_finish_leaves_nothing_to_wait_for(da
 
 
 def test_two_clients_take_turns(daemon, send):
-    with Client(daemon.address) as one, Client(daemon.address) as two:
+    with Client(daemon.address) as one, Client(daemon.address, OTHER) as two:
         long = send(one, LONG)
         until(one, long, "progress")
         second, third = send(one, LONG), send(one, LONG)
@@ -235,7 +236,7 @@ def test_a_repeated_submit_is_the_same_job_with_one_end(daemon, send):
 
 
 def test_a_client_cannot_touch_anothers_job(daemon, send):
-    with Client(daemon.address) as one, Client(daemon.address) as two:
+    with Client(daemon.address) as one, Client(daemon.address, OTHER) as two:
         job = send(one, LONG)
         until(one, job, "progress")
         two.cancel(job)
@@ -254,6 +255,55 @@ def test_a_client_that_vanishes_frees_the_worker(daemon, send):
         idle(other)
 
 
+def kept(client: Client, limit: float = 20) -> list[dict]:
+    """The list of results."""
+    client.ask_results()
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        client.wait(0.1)
+        for message in client.pump():
+            if message.type == "results":
+                return message.header["results"]
+    raise AssertionError("no list")
+
+
+def test_a_result_waits_for_a_client_that_vanished_and_outlives_the_daemon(fresh_daemon, send):
+    fresh_daemon.start()
+    label = {"image": "beach.xcf", "layer": "Cat"}
+    client = Client(fresh_daemon.address)
+    job = send(client, keep=True, label=label)
+    until(client, job, "progress")
+    client.close()
+    with Client(fresh_daemon.address) as other:
+        idle(other)
+        (entry,) = kept(other)
+        assert (entry["job"], entry["label"]) == (job, label)
+        other.fetch(job)
+        first = until(other, job, "result")
+        cut = send(other, LONG, keep=True, label=label)
+        until(other, cut, "progress")
+    fresh_daemon.process.kill()
+    fresh_daemon.process.wait()
+    fresh_daemon.start()
+    with Client(fresh_daemon.address, OTHER) as stranger:
+        assert kept(stranger) == []
+        stranger.fetch(job)
+        assert until(stranger, job, "failed").header["code"] == "result-unknown"
+        stranger.release(job)
+    with Client(fresh_daemon.address) as client:
+        assert {entry["job"]: entry.get("cut", False) for entry in kept(client)} == {job: False, cut: True}
+        client.fetch(cut)
+        assert until(client, cut, "failed").header["code"] == "job-cut-off"
+        client.fetch(job)
+        again = until(client, job, "result")
+        assert bytes(again.rasters["layer"].data) == bytes(first.rasters["layer"].data)
+        assert again.header == first.header
+        for id in (job, cut):
+            client.release(id)
+        assert kept(client) == []
+    assert not list((fresh_daemon.folder / "state/results").iterdir())
+
+
 def test_status_answers_while_the_worker_computes(daemon, send):
     with Client(daemon.address) as client:
         job = send(client, LONG)
@@ -267,16 +317,16 @@ def test_status_answers_while_the_worker_computes(daemon, send):
 
 def submit_frames(parameters="{}", shape=(1, 1, 3)) -> list[bytes]:
     frames = [{"name": name, "dtype": "uint8", "shape": shape} for name in ("source", "target")]
-    header = {"type": "submit", "job": "0" * 32, "offset": [0, 0], "parameters": "HERE", "frames": frames}
-    return [b"DIB\x02", json.dumps(header).replace('"HERE"', parameters).encode(), b"123", b"456"]
+    header = {"type": "submit", "job": "0" * 32, "owner": "0" * 32, "offset": [0, 0], "parameters": "HERE", "frames": frames}
+    return [b"DIB\x03", json.dumps(header).replace('"HERE"', parameters).encode(), b"123", b"456"]
 
 
 GARBAGE = {
     "not of this protocol": ([b"garbage"], "message-invalid"),
     "empty frames": ([b"", b""], "message-invalid"),
-    "no type": ([b"DIB\x02", b"{}"], "message-invalid"),
-    "no fields": ([b"DIB\x02", b'{"type":"submit","frames":[]}'], "message-invalid"),
-    "another version": ([b"DIB\x03", b"{}"], "protocol-mismatch"),
+    "no type": ([b"DIB\x03", b"{}"], "message-invalid"),
+    "no fields": ([b"DIB\x03", b'{"type":"submit","frames":[]}'], "message-invalid"),
+    "another version": ([b"DIB\x63", b"{}"], "protocol-mismatch"),
     "huge picture": (submit_frames(shape=(60_000, 60_000, 4)), "image-too-large"),
     "not a number": (submit_frames(parameters='{"style":NaN}'), "message-invalid"),
     "infinite": (submit_frames(parameters='{"style":1e999}'), "message-invalid"),

@@ -5,11 +5,11 @@ import random
 import pytest
 
 from blend_daemon.errors import BlendError
-from blend_daemon.service.jobs import ENDED, IN_ALL, PER_CLIENT, REMEMBERED, Job, Queue, State
+from blend_daemon.service.jobs import ENDED, IN_ALL, PER_OWNER, REMEMBERED, Job, Queue, State
 
 
-def add(queue: Queue, client: bytes, id: str) -> Job:
-    job = Job(id, client, "work")
+def add(queue: Queue, owner: str, id: str) -> Job:
+    job = Job(id, owner, b"connection", "work")
     queue.add(job)
     return job
 
@@ -22,23 +22,23 @@ def drain(queue: Queue) -> list[str]:
     return order
 
 
-def test_clients_take_turns():
+def test_owners_take_turns():
     queue = Queue()
     for id in ("a1", "a2", "a3"):
-        add(queue, b"a", id)
+        add(queue, "a", id)
     for id in ("b1", "b2"):
-        add(queue, b"b", id)
+        add(queue, "b", id)
     assert [job.id for job in queue.waiting()] == ["a1", "b1", "a2", "b2", "a3"]
     assert drain(queue) == ["a1", "b1", "a2", "b2", "a3"]
 
 
-def test_a_late_client_need_not_wait_for_all_of_anothers_jobs():
+def test_a_late_owner_need_not_wait_for_all_of_anothers_jobs():
     queue = Queue()
     for id in ("a1", "a2", "a3"):
-        add(queue, b"a", id)
+        add(queue, "a", id)
     first = queue.next()
     assert first.id == "a1"
-    late = add(queue, b"b", "b1")
+    late = add(queue, "b", "b1")
     assert queue.position(late) == 2
     queue.end(first, State.DONE, None)
     assert drain(queue) == ["a2", "b1", "a3"]
@@ -46,7 +46,7 @@ def test_a_late_client_need_not_wait_for_all_of_anothers_jobs():
 
 def test_one_job_runs_at_a_time():
     queue = Queue()
-    job, other = add(queue, b"a", "1"), add(queue, b"a", "2")
+    job, other = add(queue, "a", "1"), add(queue, "a", "2")
     assert queue.next() is job
     assert queue.next() is None
     assert (queue.position(job), queue.position(other)) == (0, 1)
@@ -55,43 +55,43 @@ def test_one_job_runs_at_a_time():
 
 def test_a_waiting_job_can_end():
     queue = Queue()
-    add(queue, b"a", "1")
-    other = add(queue, b"a", "2")
+    add(queue, "a", "1")
+    other = add(queue, "a", "2")
     queue.end(other, State.CANCELLED, "word")
     assert drain(queue) == ["1"]
-    assert queue.find(b"a", "2").last == "word"
+    assert queue.find("a", "2").last == "word"
 
 
 def test_a_job_is_its_clients_alone():
     queue = Queue()
-    add(queue, b"a", "1")
-    assert queue.find(b"b", "1") is None
+    add(queue, "a", "1")
+    assert queue.find("b", "1") is None
     queue.next()
-    assert queue.find(b"b", "1") is None
-    assert queue.find(b"a", "1").state is State.RUNNING
+    assert queue.find("b", "1") is None
+    assert queue.find("a", "1").state is State.RUNNING
 
 
 def test_an_ended_job_lets_go_of_its_pixels_and_is_forgotten_in_time():
     queue = Queue()
     for k in range(REMEMBERED + 1):
-        add(queue, b"a", str(k))
+        add(queue, "a", str(k))
         queue.end(queue.next(), State.DONE, k)
-    assert queue.find(b"a", "0") is None
-    last = queue.find(b"a", str(REMEMBERED))
+    assert queue.find("a", "0") is None
+    last = queue.find("a", str(REMEMBERED))
     assert (last.work, last.last) == (None, REMEMBERED)
 
 
 def test_the_queue_is_bounded_for_each_and_for_all():
     queue = Queue()
-    for k in range(PER_CLIENT):
-        add(queue, b"a", str(k))
+    for k in range(PER_OWNER):
+        add(queue, "a", str(k))
     with pytest.raises(BlendError) as error:
-        add(queue, b"a", "more")
+        add(queue, "a", "more")
     assert error.value.code == "queue-full"
-    for k in range(IN_ALL - PER_CLIENT):
-        add(queue, str(k // PER_CLIENT).encode(), str(k))
+    for k in range(IN_ALL - PER_OWNER):
+        add(queue, str(k // PER_OWNER).encode(), str(k))
     with pytest.raises(BlendError):
-        add(queue, b"new", "more")
+        add(queue, "new", "more")
     assert len(queue) == IN_ALL
 
 
@@ -101,8 +101,8 @@ def test_whatever_happens_each_job_ends_once_and_the_positions_are_the_order(see
     queue, live, ended = Queue(), [], []
     for k in range(300):
         event = chance.choice(["add", "add", "next", "end"])
-        if event == "add" and len(live) < PER_CLIENT:
-            live.append(add(queue, chance.choice([b"a", b"b", b"c"]), str(k)))
+        if event == "add" and len(live) < PER_OWNER:
+            live.append(add(queue, chance.choice(["a", "b", b"c"]), str(k)))
         elif event == "next":
             first = next(iter(queue.waiting()), None)
             taken = queue.next()
