@@ -16,6 +16,7 @@ from gi.repository import Gimp, GimpUi, GLib, GObject, Gtk
 from preview import CURVE, Curve, Preview
 from session import Session, command
 from sketcher import Sketcher
+from words import sentence
 
 from blend_daemon.errors import BlendError
 
@@ -182,7 +183,7 @@ class BlendDialog:
         try:
             self._sketcher = Sketcher(command(), self._options().address, self._show_sketch)
         except BlendError as error:
-            self._say(_sentence(error))
+            self._say(sentence(error))
 
     def _options(self) -> options.Options:
         return options.read(self._config, sliders_as_shown=True)
@@ -196,7 +197,7 @@ class BlendDialog:
         try:
             self._scene = Scene(self._image, self._subject, self._options())
         except BlendError as error:
-            self._say(_sentence(error))
+            self._say(sentence(error))
             return
         self._view = self._scene.view(SKETCH)
         size = self._image.get_width(), self._image.get_height()
@@ -241,7 +242,7 @@ class BlendDialog:
             state = self._sketcher.step()
         except BlendError as error:
             self._end_sketches()
-            self._say(_sentence(error))
+            self._say(sentence(error))
             return
         if state is not None and self._view is not None:
             self._say(STATES[state]())
@@ -332,7 +333,7 @@ class BlendDialog:
         """Tell what went wrong and let the user mend it and try again."""
         self._end_session()
         self._set_state()
-        self._say(_sentence(error))
+        self._say(sentence(error))
 
     def _end_session(self) -> None:
         if self._session:
@@ -343,10 +344,6 @@ class BlendDialog:
         if self._sketcher:
             self._sketcher.close()
         self._sketcher = None
-
-
-def _sentence(error: BlendError) -> str:
-    return f"{error} {error.hint}".strip()
 
 
 def _all_layers(image) -> list[Gimp.Layer]:

@@ -8,6 +8,7 @@ gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
 from gi.repository import Gdk, Gimp, GimpUi, Gio, GLib, Gtk
 from session import command
+from words import sentence
 
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import runtime
@@ -91,7 +92,7 @@ class Overseer:
         try:
             self._starting = runtime.Starting(runtime.start_daemon(command()))
         except BlendError as error:
-            self._tell(None, f"{error} {error.hint}")
+            self._tell(None, sentence(error))
 
     def _stop(self) -> None:
         if self._client:
@@ -135,7 +136,7 @@ class Overseer:
             self._disconnect()
             self._starting = None
             # A daemon that has ended was told to, or says why in its log.
-            self._tell(None, "" if error.code == "daemon-gone" else f"{error} {error.hint}")
+            self._tell(None, "" if error.code == "daemon-gone" else sentence(error))
         if not self._report and not self._testing:
             self._show_log()
         return GLib.SOURCE_CONTINUE
