@@ -145,6 +145,9 @@ class BlendDialog:
         what.reorder_child(self._layers, 1)
         how = box("how", ["preset", *options.SLIDER_NAMES])
         result = box("result", ["output", "hide-source"])
+        labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)  # GIMP aligns them within each box alone
+        for name in ("target", "mask", "grow", "feather", "preset", *options.SLIDER_NAMES, "output"):
+            labels.add_widget(self._widget(name).get_label())
         advanced = Gtk.Expander(label=_("Ad_vanced"), use_underline=True)
         advanced.add(box("advanced", list(ADVANCED)))
         right = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=8)

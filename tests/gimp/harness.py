@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import root
@@ -70,6 +72,25 @@ class Gimp:
         tool = [sys.executable, str(PROJECT / "tools/assemble_plugin.py"), str(self.plug_ins)]
         tool += ["--python-version", self.python_version(), "--daemon-command", *daemon]
         subprocess.run(tool, check=True, stdout=subprocess.DEVNULL)
+
+    @contextmanager
+    def setting(self, line: str) -> Iterator[None]:
+        """One more line in the profile's gimprc, for as long as the context lasts."""
+        gimprc = self.profile / "gimprc"
+        before = gimprc.read_text()
+        gimprc.write_text(f"{before}({line})\n")
+        try:
+            yield
+        finally:
+            gimprc.write_text(before)
+
+    def locale(self, name: str) -> dict[str, str]:
+        """The environment of a language such as de_DE. GIMP takes no other than a locale's that is there, so one is made."""
+        folder = self._work / "locale" / f"{name}.UTF-8"
+        if not folder.exists():
+            folder.parent.mkdir(exist_ok=True)
+            _output([*self._sandbox(self.environment), "localedef", "--no-archive", "-i", name, "-f", "UTF-8", str(folder)])
+        return {"LOCPATH": str(folder.parent), "LANG": folder.name}
 
     def run(self, script: Path, screen: bool = False, **environment: str) -> subprocess.CompletedProcess:
         """Run a Python script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console."""

@@ -59,10 +59,11 @@ def screenshot(name, title):
 
 def settle(window):
     """Wait until a window's picture does not change any more: the blend is done."""
-    last = None
-    while True:
+    last, end = None, time.time() + 60
+    while time.time() < end:
         now = subprocess.run(["import", "-window", window, "rgb:-"], capture_output=True).stdout
         if now and now == last:
             return
         last = now
         time.sleep(1.5)
+    raise AssertionError("the window does not come to rest")

@@ -85,6 +85,12 @@ def test_help_opens_the_page(use_dialog, gimp):
     assert (work / "opened").read_text().strip().endswith("deep-image-blending/help/en/index.html")
 
 
+@pytest.mark.parametrize(("scheme", "language"), [("light", "de_DE"), ("dark", "fr_FR")])
+def test_in_another_theme_and_language(use_dialog, gimp, scheme, language):
+    with gimp.setting(f"theme-color-scheme {scheme}"):
+        assert use_dialog("looks", SCHEME=scheme, **gimp.locale(language)) == "ok"
+
+
 def test_the_daemons_window(use_dialog):
     assert use_dialog("daemon") == "ok"
 
