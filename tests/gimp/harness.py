@@ -14,7 +14,7 @@ import root
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST = "/host"  # where the sandbox shows the machine
-STOCK = ("python-eval", "file-png", "help", "web-browser")
+STOCK = ("python-eval", "script-fu", "file-png", "help", "web-browser")
 DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
 
 
@@ -92,10 +92,13 @@ class Gimp:
             _output([*self._sandbox(self.environment), "localedef", "--no-archive", "-i", name, "-f", "UTF-8", str(folder)])
         return {"LOCPATH": str(folder.parent), "LANG": folder.name}
 
-    def run(self, script: Path, screen: bool = False, **environment: str) -> subprocess.CompletedProcess:
-        """Run a Python script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console."""
+    def run(
+        self, script: Path, screen: bool = False, interpreter: str = "python-fu-eval", **environment: str
+    ) -> subprocess.CompletedProcess:
+        """Run a script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console."""
         gimp = ["gimp" if screen else "gimp-console", "-id" if not screen else "-df", "--quit"]
-        gimp += ["--batch-interpreter=python-fu-eval", "-b", f"exec(open({str(script)!r}).read())"]
+        load = f"exec(open({str(script)!r}).read())" if interpreter == "python-fu-eval" else f'(load "{script}")'
+        gimp += [f"--batch-interpreter={interpreter}", "-b", load]
         if screen:
             gimp = ["xvfb-run", "-a", "-s", "-screen 0 1280x1000x24", *gimp]
         command = [*self._sandbox({**self.environment, **environment}), *gimp]
