@@ -73,6 +73,8 @@ class BlendDialog:
         self._add_button(_("Blend A_gain"), AGAIN, _("Drop this result, and blend with the present controls"))
         for name in (*options.SLIDER_NAMES, "grow", "feather"):
             self._dialog.get_scale_entry(name, 1.0)
+        for name, *_rest in options.CHOICES:
+            self._dialog.get_widget(name, Gtk.ComboBox)  # GIMP 3.2 would show short lists as radio buttons, and be too tall
         self._preview, self._curve, self._bar = Preview(), Curve(), Gtk.ProgressBar()
         self._text = Gtk.Label(xalign=0, yalign=0, wrap=True, max_width_chars=40, selectable=True, can_focus=False)
         # Room for its longest message, so that the window does not jump.

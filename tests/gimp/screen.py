@@ -27,7 +27,7 @@ def windows(title):
     return xdotool("search", "--onlyvisible", "--name", title)
 
 
-def window(title, patience=60):
+def window(title, patience=30):
     return until(lambda: windows(title), f"a window {title}", patience)[-1]
 
 
