@@ -59,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--without", default="", metavar="LOSSES", help=f"losses that deep leaves out, with commas between: {', '.join(LOSSES)}"
     )
     parser.add_argument(
-        "--feather", type=float, default=0, metavar="PX", help="width over which alpha fades (default: half of the way to the middle)"
+        "--feather", type=float, default=0, metavar="PX", help="width over which alpha fades (default: a fifth of the way to the middle)"
     )
     for name in SLIDERS:
         parser.add_argument(f"--{name}", type=float, metavar="0..100", help=f"{SLIDER_HELP[name]} (default: the preset's, mostly 50)")

@@ -14,7 +14,7 @@ from blend_daemon.engine.poisson import Surroundings, corrected, residual
 from blend_daemon.engine.run import Run, in_box
 from blend_daemon.engine.solvers import SOLVERS
 
-FEATHER = 0.5  # of the object's greatest depth, over which `alpha` fades when no width is given
+FEATHER = 0.2  # of the object's greatest depth, over which `alpha` fades when no width is given
 SAMPLES = 1_000_000  # pixels of the target at most that give its colours
 
 

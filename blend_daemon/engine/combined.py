@@ -13,6 +13,7 @@ from torch import Tensor
 from blend_daemon.engine import gaussian_poisson as gp
 from blend_daemon.engine.classical import solve
 from blend_daemon.engine.deep import CONTEXT
+from blend_daemon.engine.harmonise import reach
 from blend_daemon.engine.pixels import Box, Floats
 from blend_daemon.engine.poisson import Surroundings
 from blend_daemon.engine.progress import Directive, Progress
@@ -59,7 +60,7 @@ def _stylised(run: Run, around: Surroundings, window: Box, content: Tensor) -> T
 
 def gaussian_poisson(run: Run, functions: Mapping[str, Callable[[Run], Floats]]) -> Floats:
     """The Gaussian-Poisson equation, with the colours of the method `constraint` at low resolution."""
-    window = run.problem.window(1)
+    window = run.problem.window(reach(run.problem.pixels))
     around = Surroundings.of(run.problem, window, run.device)
     blend = solve(run, around, window)
     problem, size = gp.at_low_resolution(around)

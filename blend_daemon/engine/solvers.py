@@ -45,15 +45,16 @@ def gauss_seidel(unknown: Tensor, known: Tensor, r: Tensor) -> Steps:
     y, x = torch.meshgrid(*(torch.arange(n, device=r.device) for n in r.shape[1:]), indexing="ij")
     colours = [omega * level.inverse * ((x + y) % 2 == parity) for parity in (0, 1)]
     u, r, rest = torch.zeros_like(r), r * level.free, torch.empty_like(r)
-    before = torch.zeros_like(r)
+    before, last = torch.zeros_like(r), 0.0
     while True:
         for _ in range(LOOK):
             for inverse in colours:
                 u.addcmul_(inverse, level.left(u, r, rest))
         change = float((u - before).abs().max())
         before.copy_(u)
-        # What a geometric series of such changes has still to come, at the rate that over-relaxation has in theory.
-        left = change * (rate := (omega - 1) ** LOOK) / (1 - rate)
+        # What a geometric series of such changes has still to come, at the rate seen, or in theory if that is slower.
+        rate = min(max(change / last if last else 0.9, (omega - 1) ** LOOK), 0.99)
+        last, left = change, change * rate / (1 - rate)
         steps = ceil(log(left / TOLERANCE) / -log(rate)) if left > TOLERANCE else 0
         yield u, left, steps
         if not steps:
