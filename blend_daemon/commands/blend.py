@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blend_daemon.errors import BlendError
-from blend_daemon.presets import PRESETS, SLIDERS
+from blend_daemon.methods import CONSTRAINTS, LOSSES, METHODS, SLIDERS, SOLVERS
+from blend_daemon.presets import PRESETS
 
 if TYPE_CHECKING:
     from blend_daemon.engine.pixels import Box, Raster
@@ -47,6 +48,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--layer", type=Path, metavar="LAYER", help="also write the blended pixels alone, on a transparent canvas")
     presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
     parser.add_argument("--preset", choices=PRESETS, default="standard", help=f"{presets} (default: standard)")
+    methods = "; ".join(f"{name}: {method.about}" for name, method in METHODS.items())
+    parser.add_argument("--method", default="deep", metavar="NAME", help=f"{methods} (default: deep)")
+    solvers = "; ".join(f"{name}: {about}" for name, about in SOLVERS.items())
+    parser.add_argument("--solver", choices=SOLVERS, default="multigrid", help=f"of Poisson's equation. {solvers} (default: multigrid)")
+    parser.add_argument(
+        "--constraint", choices=CONSTRAINTS, default="color-transfer", help="whose colours gaussian-poisson takes (default: color-transfer)"
+    )
+    parser.add_argument(
+        "--without", default="", metavar="LOSSES", help=f"losses that deep leaves out, with commas between: {', '.join(LOSSES)}"
+    )
+    parser.add_argument(
+        "--feather", type=float, default=0, metavar="PX", help="width over which alpha fades (default: a fifth of the way to the middle)"
+    )
     for name in SLIDERS:
         parser.add_argument(f"--{name}", type=float, metavar="0..100", help=f"{SLIDER_HELP[name]} (default: the preset's, mostly 50)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps or xpu (default: auto)")
@@ -72,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     from blend_daemon.engine import Parameters, Problem, composite
 
     offset = _offset(args.offset)
-    fields = ("preset", "seed", "working_size", "iterations", "device", *SLIDERS)
+    fields = ("preset", "method", "solver", "constraint", "without", "feather", "seed", "working_size", "iterations", "device", *SLIDERS)
     given = {name: getattr(args, name) for name in fields if getattr(args, name) is not None}
     parameters = Parameters.from_mapping(given)
     _keep_inputs(args)
