@@ -10,6 +10,7 @@ import options
 
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
+import comparison
 from canvas import Scene, Subject
 from geometry import unscaled
 from gi.repository import Gimp, GimpUi, GLib, GObject, Gtk
@@ -80,6 +81,8 @@ class BlendDialog:
         # Room for its longest message, so that the window does not jump.
         self._text.set_size_request(-1, self._text.create_pango_layout("\n\n\n").get_pixel_size().height)
         self._layers = self._layer_box()
+        self._compare = Gtk.Button(label=_("Compare…"), tooltip_text=_("See the object blended by every quick method, and choose one"))
+        self._compare.connect("clicked", self._compare_methods)
         self._recall()
         self._arrange()
         # Connected before run(), so that this handler comes before GIMP's and can keep the dialog open.
@@ -145,10 +148,12 @@ class BlendDialog:
         what = box("what", ["target", "mask", "grow", "feather"])
         what.pack_start(self._layers, False, False, 0)
         what.reorder_child(self._layers, 1)
-        how = box("how", ["preset", *options.SLIDER_NAMES])
+        how = box("how", ["method", "preset", *options.SLIDER_NAMES])
+        how.pack_start(self._compare, False, False, 0)
+        how.reorder_child(self._compare, 1)
         result = box("result", ["output", "hide-source"])
         labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)  # GIMP aligns them within each box alone
-        for name in ("target", "mask", "grow", "feather", "preset", *options.SLIDER_NAMES, "output"):
+        for name in ("target", "mask", "grow", "feather", "method", "preset", *options.SLIDER_NAMES, "output"):
             labels.add_widget(self._widget(name).get_label())
         advanced = Gtk.Expander(label=_("Ad_vanced"), use_underline=True)
         advanced.add(box("advanced", list(ADVANCED)))
@@ -171,8 +176,13 @@ class BlendDialog:
         self._dialog.set_response_sensitive(Gtk.ResponseType.OK, not running)
         self._dialog.set_response_sensitive(KEEP, False)
         self._dialog.set_response_sensitive(AGAIN, done)
-        for name in ("target", "mask", "grow", "feather", "preset", *ADVANCED):
+        uses = options.uses(self._config.get_property("method"))
+        for name in ("target", "mask", "grow", "feather", "method", *ADVANCED):
             self._widget(name).set_sensitive(not running)
+        self._compare.set_sensitive(not running)
+        self._widget("preset").set_sensitive(not running and "iterations" in uses)
+        for name in options.SLIDER_NAMES:
+            self._widget(name).set_sensitive(name in uses)
         self._layers.set_sensitive(not running)
         self._layers.set_visible(self._config.get_property("target") == "chosen-layer")
         self._widget("hide-source").set_sensitive(self._config.get_property("output") != "replace")
@@ -210,7 +220,7 @@ class BlendDialog:
 
     def _wish(self) -> None:
         if self._view is not None and self._sketcher is not None:
-            self._sketcher.want(self._view, {name: self._config.get_property(name) for name in options.SLIDER_NAMES})
+            self._sketcher.want(self._view, self._options().parameters)
 
     def _show_sketch(self, message, view: canvas.View) -> None:
         if view is not self._view or self._steps is not None or self._result() is not None:
@@ -226,6 +236,8 @@ class BlendDialog:
             self._wish()
         elif name in options.OF_THE_MASK:
             self._stale = True
+        elif name == "method":
+            self._wish()
         elif name == "preset" and self._has_focus("preset"):
             # Chosen by hand: settings that are loaded bring their own sliders.
             for slider, value in options.sliders_of(config.get_property(name)).items():
@@ -237,6 +249,15 @@ class BlendDialog:
             self._say(_("Press “Blend Again” for the changed controls, or insert this result."), 1.0)
         if self._steps is None:
             self._set_state()
+
+    def _compare_methods(self, _button) -> None:
+        if self._view is None:
+            return
+        present = self._options()
+        sliders = {name: self._config.get_property(name) for name in options.SLIDER_NAMES}  # also those that the method does not use
+        chosen = comparison.choose(self._dialog, command(), present.address, self._view, {**present.parameters, **sliders})
+        if chosen is not None:
+            self._config.set_property("method", chosen)
 
     def _has_focus(self, name: str) -> bool:
         focus, widget = self._dialog.get_focus(), self._widget(name)

@@ -459,6 +459,18 @@ def a_result_that_nobody_took_is_recovered():
     assert "no blend to recover" in Gimp.get_pdb().get_last_error()
 
 
+@case
+def every_method():
+    for method in ("deep-single-stage", "copy-paste", "alpha", "color-transfer", "poisson", "poisson-mixed", "gaussian-poisson"):
+        image, above, _ = picture()
+        mask = selected(image)
+        before = shot(image, above)
+        new = check(image, above, before, mask, blend(image, above, method=method))
+        report = json.loads(bytes(new.get_parasite("deep-image-blending").get_data()))
+        assert report["method"] == method
+        assert not report["notes"], report["notes"]
+
+
 LONGER = {"preset": "standard", "iterations": 20}  # long enough for something to happen meanwhile
 
 

@@ -91,6 +91,10 @@ def test_in_another_theme_and_language(use_dialog, gimp, scheme, language):
         assert use_dialog("looks", SCHEME=scheme, **gimp.locale(language)) == "ok"
 
 
+def test_a_method_is_chosen_by_its_picture(use_dialog):
+    assert use_dialog("compare") == "ok"
+
+
 def test_the_daemons_window(use_dialog):
     assert use_dialog("daemon") == "ok"
 
