@@ -35,7 +35,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def score(result: Bytes, target: Bytes, source: Bytes, mask: npt.NDArray) -> dict[str, float]:
-    """All of `FIGURES`. `background` looks where the mask is 0, so that a soft edge counts to the object; `style` is 1 for copy-and-paste."""
+    """All of `FIGURES`. `background` looks where the mask is 0, so that a soft edge is the object's; `style` is 1 for copy-and-paste."""
     inside = mask > 0.5
     pasted = np.where(inside[:, :, None], source, target)
     own, plain = style(result, target, inside), style(pasted, target, inside)

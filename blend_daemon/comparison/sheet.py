@@ -1,0 +1,112 @@
+"""The contact sheet: a row for each case, a column for each method, and the seam enlarged below each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyvips
+
+from blend_daemon.comparison.measure import Trial
+from blend_daemon.comparison.pictures import Bytes, View, crop, insets
+from blend_daemon.engine.pixels import Box
+
+WIDTH, TALLEST, GAP = 288, 384, 12  # px of a picture, and between them
+PAPER, INK, FAINT = (250, 249, 247), (28, 27, 26), (120, 116, 112)
+FRAMES = ((224, 122, 16), (20, 130, 180))  # the two insets' colours
+FONT = "sans"
+
+
+def row(case: str, view: View, trials: Sequence[Trial], results: Mapping[str, Bytes]) -> Bytes:
+    """One case's row: the object as pasted, then each method, (height, width, 3)."""
+    looked_at = insets(view)
+    cells = [] if "copy-paste" in results else [_cell("pasted, not blended", [], view.pasted, looked_at)]
+    for trial in trials:
+        if trial.method in results:
+            cells.append(_cell(trial.method, _captions(trial), results[trial.method], looked_at))
+        else:
+            cells.append(_failed(trial.method, trial.failure))
+    height = max(cell.shape[0] for cell in cells)
+    cells = [np.pad(cell, ((0, height - cell.shape[0]), (0, GAP), (0, 0)), constant_values=PAPER[0]) for cell in cells]
+    title = _text(case, 15, INK, bold=True)
+    return _stack([title, np.concatenate(cells, axis=1)], GAP)
+
+
+def sheet(rows: Sequence[Bytes]) -> Bytes:
+    """The rows one below the other, with a margin."""
+    return np.ascontiguousarray(_framed(_stack(rows, 2 * GAP)))
+
+
+def _framed(picture: Bytes) -> Bytes:
+    out = _paper(picture.shape[0] + 2 * GAP, picture.shape[1] + GAP)
+    out[GAP : GAP + picture.shape[0], GAP:] = picture
+    return out
+
+
+def _captions(trial: Trial) -> list[str]:
+    figures = trial.figures
+    return [
+        f"seam {figures['seam']:.2f}  style {figures['style']:.2f}  content {figures['content']:.2f}",
+        f"stain {figures['stain']:.1f}  {trial.seconds:.2f} s  {trial.peak_mb:.0f} MB"
+        + ("" if figures["background"] == 1 else f"  background {figures['background']:.4f}"),
+    ]
+
+
+def _cell(name: str, captions: Sequence[str], picture: Bytes, looked_at: Sequence[Box]) -> Bytes:
+    height, width = picture.shape[:2]
+    scale = min(WIDTH / width, TALLEST / height)
+    small = _resized(picture, scale, "lanczos3")
+    for box, colour in zip(looked_at, FRAMES, strict=False):
+        _frame(small, tuple(round(n * scale) for n in box), colour)
+    side = (WIDTH - GAP // 2) // 2
+    parts = [_text(name, 11, INK, bold=True), small]
+    if looked_at:
+        strip = _paper(side, WIDTH)
+        for k, (box, colour) in enumerate(zip(looked_at, FRAMES, strict=False)):
+            close = _resized(crop(picture, box), side / box[2], "nearest")[:side, :side]
+            left = k * (side + GAP // 2)
+            strip[: close.shape[0], left : left + close.shape[1]] = close
+            _frame(strip, (left, 0, *close.shape[1::-1]), colour)
+        parts.append(strip)
+    return _stack([*parts, *(_text(line, 9, FAINT) for line in captions)], GAP // 2, WIDTH)
+
+
+def _failed(name: str, reason: str) -> Bytes:
+    words = _text(f"failed: {reason}", 10, (160, 30, 20), width=WIDTH - GAP)
+    return _stack([_text(name, 11, INK, bold=True), words], GAP // 2, WIDTH)
+
+
+def _stack(parts: Sequence[Bytes], gap: int, width: int = 0) -> Bytes:
+    """Parts one below the other, left-aligned, on paper at least `width` wide."""
+    width = max(width, *(part.shape[1] for part in parts))
+    out = _paper(sum(part.shape[0] + gap for part in parts) - gap, width)
+    top = 0
+    for part in parts:
+        out[top : top + part.shape[0], : part.shape[1]] = part
+        top += part.shape[0] + gap
+    return out
+
+
+def _paper(height: int, width: int) -> Bytes:
+    return np.full((height, width, 3), PAPER, np.uint8)
+
+
+def _resized(picture: Bytes, scale: float, kernel: str) -> Bytes:
+    return np.array(pyvips.Image.new_from_array(np.ascontiguousarray(picture), interpretation="srgb").resize(scale, kernel=kernel).numpy())
+
+
+def _frame(picture: Bytes, box: Box, colour: tuple[int, int, int]) -> None:
+    """Draw a box's outline, 2 px wide."""
+    x, y, width, height = box
+    part = picture[max(y, 0) : y + height, max(x, 0) : x + width]
+    for edge in (part[:2], part[-2:], part[:, :2], part[:, -2:]):
+        edge[:] = colour
+
+
+def _text(words: str, points: int, colour: tuple[int, int, int], bold: bool = False, width: int = 0) -> Bytes:
+    """Words as a picture on paper."""
+    escaped = words.replace("&", "&amp;").replace("<", "&lt;") or " "
+    options = {"width": width, "wrap": "word-char"} if width else {}
+    drawn = pyvips.Image.text(escaped, font=f"{FONT} {'bold ' if bold else ''}{points}", dpi=96, **options).numpy()
+    share = drawn[:, :, None] / 255.0
+    return np.rint(np.array(PAPER) * (1 - share) + np.array(colour) * share).astype(np.uint8)
