@@ -49,5 +49,22 @@ METHODS: Mapping[str, Method] = {
     ),
     "copy-paste": Method("Copy and paste", "The object as it is, with the selection's own edge.", True),
     "alpha": Method("Alpha blending", "The object fades into the target from the selection's edge inwards.", True, ("feather",)),
+    "color-transfer": Method("Colour transfer", "The object takes on mean and spread of the whole target's colours.", True),
     "poisson": Method("Poisson", "The object's gradients, with the target's colours at the edge: no seam at all.", True, ("solver",)),
+    "poisson-mixed": Method(
+        "Poisson, mixed gradients", "Of object and target the stronger gradient: the target shows through.", True, ("solver",)
+    ),
+    "gaussian-poisson": Method(
+        "Gaussian-Poisson", "The object's gradients, with another method's colours.", True, ("solver", "constraint", "feather")
+    ),
+    "poisson+style": Method(
+        "Poisson, then style transfer", "The Poisson blend, repainted in the target's style.", False, ("solver", "style", *_OPTIMISER)
+    ),
+    "style+poisson": Method(
+        "Style transfer, then Poisson",
+        "The object, repainted in the target's style, then blended.",
+        False,
+        ("solver", "style", *_OPTIMISER),
+    ),
 }
+CONSTRAINTS = tuple(name for name in METHODS if name != "gaussian-poisson")

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from blend_daemon.errors import BlendError
-from blend_daemon.methods import LOSSES, METHODS, SLIDERS, SOLVERS
+from blend_daemon.methods import CONSTRAINTS, LOSSES, METHODS, SLIDERS, SOLVERS
 
 WHOLE = {"seed": 2**31 - 1, "working_size": 4096, "iterations": 10_000}  # largest values; the smallest is 0
 
@@ -22,6 +22,7 @@ class Parameters:
     preset : a name in `PRESETS`
     method : a name in `METHODS`
     solver : a name in `SOLVERS`, for the methods that solve Poisson's equation
+    constraint : the method in `CONSTRAINTS` whose colours `gaussian-poisson` takes at low resolution
     without : names in `LOSSES` with commas between, which the optimiser leaves out
     feather : 0..1000 px over which `alpha` fades; 0: a share of the object's size
     seed : 0..2147483647, for the noise that `paper` starts from
@@ -37,6 +38,7 @@ class Parameters:
     preset: str = "standard"
     method: str = "deep"
     solver: str = "multigrid"
+    constraint: str = "color-transfer"
     without: str = ""
     feather: float = 0
     seed: int = 0
@@ -132,4 +134,4 @@ PRESETS: Mapping[str, Preset] = {
     "strong": Preset("Standard, with a heavy hand", STANDARD, 600_000, {"style": 85, "content": 35, "colour": 80}),
     "paper": Preset("The paper's two algorithms as published: slow, for comparison", (1000, 1000), 1_000_000, {}),
 }
-CHOICES: Mapping[str, Collection[str]] = {"preset": PRESETS, "method": METHODS, "solver": SOLVERS}
+CHOICES: Mapping[str, Collection[str]] = {"preset": PRESETS, "method": METHODS, "solver": SOLVERS, "constraint": CONSTRAINTS}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blend_daemon.errors import BlendError
-from blend_daemon.methods import LOSSES, METHODS, SLIDERS, SOLVERS
+from blend_daemon.methods import CONSTRAINTS, LOSSES, METHODS, SLIDERS, SOLVERS
 from blend_daemon.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -53,10 +53,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     solvers = "; ".join(f"{name}: {about}" for name, about in SOLVERS.items())
     parser.add_argument("--solver", choices=SOLVERS, default="multigrid", help=f"of Poisson's equation. {solvers} (default: multigrid)")
     parser.add_argument(
+        "--constraint", choices=CONSTRAINTS, default="color-transfer", help="whose colours gaussian-poisson takes (default: color-transfer)"
+    )
+    parser.add_argument(
         "--without", default="", metavar="LOSSES", help=f"losses that deep leaves out, with commas between: {', '.join(LOSSES)}"
     )
     parser.add_argument(
-        "--feather", type=float, default=0, metavar="PX", help="width over which alpha fades (default: half of the way to the middle)"
+        "--feather", type=float, default=0, metavar="PX", help="width over which alpha fades (default: a fifth of the way to the middle)"
     )
     for name in SLIDERS:
         parser.add_argument(f"--{name}", type=float, metavar="0..100", help=f"{SLIDER_HELP[name]} (default: the preset's, mostly 50)")
@@ -83,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     from blend_daemon.engine import Parameters, Problem, composite
 
     offset = _offset(args.offset)
-    fields = ("preset", "method", "solver", "without", "feather", "seed", "working_size", "iterations", "device", *SLIDERS)
+    fields = ("preset", "method", "solver", "constraint", "without", "feather", "seed", "working_size", "iterations", "device", *SLIDERS)
     given = {name: getattr(args, name) for name in fields if getattr(args, name) is not None}
     parameters = Parameters.from_mapping(given)
     _keep_inputs(args)

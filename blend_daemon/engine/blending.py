@@ -18,7 +18,6 @@ from blend_daemon.engine.problem import Problem
 from blend_daemon.engine.progress import Observer
 from blend_daemon.engine.run import Run, preview
 from blend_daemon.errors import BlendError
-from blend_daemon.methods import METHODS
 from blend_daemon.presets import Parameters, Preset
 
 
@@ -106,7 +105,7 @@ def _attempt(problem: Problem, parameters: Parameters, attempt: _Attempt, began:
     loading = time.monotonic()
     run = Run(problem, parameters, attempt.preset, attempt.device, observe)
     run.notes += attempt.notes + methods.idle(parameters)
-    trunk = None if METHODS[parameters.method].quick else run.network[1]
+    trunk = None if methods.quick(parameters) else run.network[1]
     loaded = time.monotonic()
     torch.manual_seed(parameters.seed)
     colours = methods.FUNCTIONS[parameters.method](run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
-from blend_daemon.engine import classical, deep
+from blend_daemon.engine import classical, combined, deep
 from blend_daemon.engine.pixels import Floats
 from blend_daemon.engine.run import Run
 from blend_daemon.methods import METHODS
@@ -17,16 +17,27 @@ FUNCTIONS: Mapping[str, Callable[[Run], Floats]] = {
     "deep-single-stage": deep.deep_single_stage,
     "copy-paste": classical.copy_paste,
     "alpha": classical.alpha,
+    "color-transfer": classical.color_transfer,
     "poisson": classical.poisson,
+    "poisson-mixed": classical.poisson_mixed,
+    "gaussian-poisson": lambda run: combined.gaussian_poisson(run, FUNCTIONS),
+    "poisson+style": combined.poisson_then_style,
+    "style+poisson": combined.style_then_poisson,
 }
 EVERYWHERE = ("preset", "method", "seed", "device")  # what every method takes, or what harms none
 
 
+def quick(parameters: Parameters) -> bool:
+    """Whether the method, and the one it takes its colours from, needs no network."""
+    return METHODS[parameters.method].quick and (parameters.method != "gaussian-poisson" or METHODS[parameters.constraint].quick)
+
+
 def sketch(run: Run) -> Floats:
-    """A first look, over the box, within a fraction of a second."""
-    if METHODS[run.parameters.method].quick:
+    """A first look, over the box, within a fraction of a second: a quick method's result, what `deep` starts from, else the Poisson
+    blend, which is the others' other half."""
+    if quick(run.parameters):
         return FUNCTIONS[run.parameters.method](run)
-    return deep.sketch(run)
+    return deep.sketch(run) if run.parameters.method.startswith("deep") else classical.poisson(run)
 
 
 def idle(parameters: Parameters) -> list[str]:

@@ -51,6 +51,12 @@ class Run:
     def features(self) -> Features:
         return self.network[0]
 
+    def at_once(self, stage: str, colours: Floats) -> Floats:
+        """Tell of a result that took one step, and give it back."""
+        self.plan([(1, 1.0)])
+        self.report(stage, 0.0, {}, lambda: colours)
+        return colours
+
     def plan(self, costs: list[tuple[int, float]]) -> None:
         """Evaluations to come, as (count, cost of each) for each scale."""
         self._costs = deque(cost for count, cost in costs for _ in range(count))
