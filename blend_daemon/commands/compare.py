@@ -101,10 +101,10 @@ def _show(trial: Trial) -> None:
 
 
 def _blind(args: argparse.Namespace) -> int:
-    from blend_daemon.comparison import blind, files
+    from blend_daemon.comparison import blind
 
-    files.read_table(args.blind)
-    files.prepare_folder(args.output, args.force)
+    if args.force:
+        raise BlendError("arguments-invalid", "A blind test is not overwritten: votes would be lost with its key.", "Name a new folder.")
     questions = blind.make(args.blind, args.output, args.pairs)
     if not args.quiet:
         print(f"{questions} questions in {args.output / blind.PAGE}. Keep {args.output / blind.KEY} to yourself until all have voted.")

@@ -47,16 +47,17 @@ class Key:
 
 
 def make(comparison: Path, output: Path, pairs: bool) -> int:
-    """Write a blind test of a comparison's results into a folder. Returns the number of questions.
+    """Write a blind test of a comparison's results into a new or empty folder. Returns the number of questions.
 
     Raises
     ------
     BlendError
-        `comparison-missing`, `comparison-unfit` where no case has two results, `output-unwritable`
+        `comparison-missing`, `comparison-unfit` where no case has two results, `output-exists`, `output-unwritable`
     """
     cases = _comparable(files.read_table(comparison))
     if not cases:
         raise BlendError("comparison-unfit", f"{comparison} has no case with two results.", "Compare at least two methods.")
+    files.prepare_folder(output, force=False)
     random = secrets.SystemRandom()
     named = {secrets.token_hex(8): (case, method) for case, methods in cases.items() for method in methods}
     (output / PICTURES).mkdir(exist_ok=True)

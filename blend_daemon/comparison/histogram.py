@@ -7,9 +7,9 @@ from xml.sax.saxutils import escape
 
 from blend_daemon.comparison.ranking import Rank
 
-# Okabe and Ito's colours, which tell apart for every kind of colour vision; then greys.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000", "#777777", "#bbbbbb")
-LEFT, WIDTH, ROW, GAP = 180, 720, 22, 8  # px
+# Okabe and Ito's colours, which tell apart for every kind of colour vision, brown for black, which a dark page hides; then greys.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8a5a2b", "#777777", "#bbbbbb")
+LEFT, WIDTH, RIGHT, ROW, GAP = 180, 720, 140, 22, 8  # px
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#1c1b1a}.faint{fill:#66625d}.title{font-weight:600;font-size:15px}"
     "@media(prefers-color-scheme:dark){text{fill:#eceae6}.faint{fill:#a5a09a}.paper{fill:#161514}.line{stroke:#eceae6}}"
@@ -43,9 +43,9 @@ def svg(table: dict[str, dict[str, int]], ranks: Sequence[Rank]) -> str:
         top += ROW + GAP
     parts.append(_text(16, top + 24, "Strength (Bradley-Terry, natural logarithm) and 95 % interval", "title"))
     drawn, height = _intervals(ranks, colours, top + 40)
-    size = f'width="{LEFT + WIDTH + 60}" height="{height}"'
+    size = f'width="{LEFT + WIDTH + RIGHT}" height="{height}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {LEFT + WIDTH + 60} {height}" role="img">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}" role="img">'
         f'<title>Votes and ranking</title><style>{STYLE}</style><rect class="paper" width="100%" height="100%" fill="#faf9f7"/>'
         + "".join([*parts, *drawn])
         + "</svg>\n"
@@ -65,7 +65,7 @@ def _intervals(ranks: Sequence[Rank], colours: dict[str, str], top: float) -> tu
         parts.append(f'<line x1="{at(rank.low):.1f}" x2="{at(rank.high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="4"/>')
         parts.append(f'<circle cx="{at(rank.strength):.1f}" cy="{y}" r="7" fill="{colour}"/>')
         top += ROW + GAP
-    parts += [_text(at(value), bottom + 14, f"{value:+.1f}", "faint", "middle") for value in sorted({low, 0.0, high})]
+    parts += [_text(at(value), bottom + 14, f"{value:+.1f}" if value else "0", "faint", "middle") for value in sorted({low, 0.0, high})]
     return parts, bottom + 30
 
 

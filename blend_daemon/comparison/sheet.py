@@ -44,12 +44,11 @@ def _framed(picture: Bytes) -> Bytes:
 
 
 def _captions(trial: Trial) -> list[str]:
-    figures = trial.figures
-    return [
-        f"seam {figures['seam']:.2f}  style {figures['style']:.2f}  content {figures['content']:.2f}",
-        f"stain {figures['stain']:.1f}  {trial.seconds:.2f} s  {trial.peak_mb:.0f} MB"
-        + ("" if figures["background"] == 1 else f"  background {figures['background']:.4f}"),
-    ]
+    told = lambda name, digits: f"{name} {trial.figures[name]:.{digits}f}".replace("nan", "-")
+    last = [told("stain", 1), f"{trial.seconds:.2f} s", f"{trial.peak_mb:.0f} MB"]
+    if trial.figures["background"] < 1:
+        last.append(told("background", 4))
+    return ["  ".join(told(name, 2) for name in ("seam", "style", "content")), "  ".join(last)]
 
 
 def _cell(name: str, captions: Sequence[str], picture: Bytes, looked_at: Sequence[Box]) -> Bytes:
@@ -107,6 +106,8 @@ def _text(words: str, points: int, colour: tuple[int, int, int], bold: bool = Fa
     """Words as a picture on paper."""
     escaped = words.replace("&", "&amp;").replace("<", "&lt;") or " "
     options = {"width": width, "wrap": "word-char"} if width else {}
-    drawn = pyvips.Image.text(escaped, font=f"{FONT} {'bold ' if bold else ''}{points}", dpi=96, **options).numpy()
+    ink = pyvips.Image.text(escaped, font=f"{FONT} {'bold ' if bold else ''}{points}", dpi=96, **options)
+    # The picture is cut to the ink; a line's full height keeps words with and without descenders on one level.
+    drawn = ink.embed(0, ink.yoffset, ink.width, max(ink.yoffset + ink.height, 2 * points)).numpy()
     share = drawn[:, :, None] / 255.0
     return np.rint(np.array(PAPER) * (1 - share) + np.array(colour) * share).astype(np.uint8)

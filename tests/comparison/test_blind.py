@@ -137,4 +137,7 @@ def test_the_command_makes_a_test_and_counts_its_votes(compared, tmp_path):
     assert (tmp_path / "tally/tally.svg").read_text().startswith("<svg")
     again = run("--blind", compared, "--output", folder)
     assert again.returncode == 2
-    assert "--force" in again.stderr
+    assert "is not empty" in again.stderr
+    before = (folder / blind.KEY).read_bytes()
+    assert run("--blind", compared, "--output", folder, "--force").returncode == 2
+    assert (folder / blind.KEY).read_bytes() == before, "a key that votes were cast under is never lost"

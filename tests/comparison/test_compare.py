@@ -110,7 +110,9 @@ def test_what_cannot_be_compared_is_named_and_nothing_is_written(spoil, words, n
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("words", [[], ["x", "--blind", "y"], ["x"], ["--tally", "key"], ["--blind", "x", "--output", "y"]])
+@pytest.mark.parametrize(
+    "words", [[], ["x", "--blind", "y"], ["x"], ["--tally", "key"], ["--blind", "x", "--output", "y"], ["--blind", "x"]]
+)
 def test_arguments_that_make_no_sense_are_refused(words, tmp_path):
     done = run(*words, cwd=tmp_path)
     assert done.returncode == 2
