@@ -80,7 +80,7 @@ def _compare(args: argparse.Namespace) -> int:
     for trial in trials:
         if trial.failure:
             print(f"blend-daemon: {trial.method} failed on {trial.case}: {trial.failure}", file=sys.stderr)
-    if not args.quiet and (args.output / REPORT).exists():
+    if not args.quiet:
         print(args.output / REPORT)
     return int(all(trial.failure for trial in trials))
 

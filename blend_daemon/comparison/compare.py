@@ -75,18 +75,20 @@ def _write(cases: Sequence[Case], trials: Sequence[Trial], settings: dict[str, s
     rows, shown = [], []
     for case in cases:
         own = [trial for trial in trials if trial.case == case.name]
+        if not own:
+            continue
         try:
             view = aligned(case.read()[0])
         except BlendError:  # told by each of its trials
+            shown.append(report.case_data(case.name, None, own, {}))
             continue
         results = {
             trial.method: bytes_of(images.read(picture(output, case.name, trial.method), "result").raster)
             for trial in own if not trial.failure
         }  # fmt: skip
-        if own:
-            rows.append(sheet.row(case.name, view, own, results))
-            shown.append(report.case_data(case.name, view, own, results))
+        rows.append(sheet.row(case.name, view, own, results))
+        shown.append(report.case_data(case.name, view, own, results))
     if rows:
         whole = pyvips.Image.new_from_array(sheet.sheet(rows), interpretation="srgb")
         files.write_bytes(output / SHEET, whole.write_to_buffer(".png"))
-        files.write_text(output / REPORT, report.page(shown, settings))
+    files.write_text(output / REPORT, report.page(shown, settings))

@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,20 +51,22 @@ class Measurer:
         self._environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         self._running: set[subprocess.Popen] = set()
         self._stopped = False
+        self._lock = threading.Lock()  # between beginning a process and stopping them all
 
     def measure(self, case: Case, method: str, output: Path) -> Trial:
         """Blend, write the result to `output`, and score it."""
-        if self._stopped:
-            return Trial(case.name, method, failure="It was not begun.")
         order = {
             "folder": str(case.folder), "offset": case.offset, "output": str(output), "parameters": {**self._parameters, "method": method},
         }  # fmt: skip
-        # A session of its own: Ctrl+C on the terminal is for this process alone, which then ends the others.
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__, json.dumps(order)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment, start_new_session=True,
-        )  # fmt: skip
-        self._running.add(process)
+        with self._lock:
+            if self._stopped:
+                return Trial(case.name, method, failure="It was not begun.")
+            # A session of its own: Ctrl+C on the terminal is for this process alone, which then ends the others.
+            process = subprocess.Popen(
+                [sys.executable, "-m", __name__, json.dumps(order)],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment, start_new_session=True,
+            )  # fmt: skip
+            self._running.add(process)
         said, complaint = process.communicate()
         self._running.discard(process)
         if process.returncode == 0:
@@ -72,9 +75,10 @@ class Measurer:
 
     def stop(self) -> None:
         """End what runs, and begin nothing more."""
-        self._stopped = True
-        for process in list(self._running):
-            process.kill()
+        with self._lock:
+            self._stopped = True
+            for process in list(self._running):
+                process.kill()
 
 
 def _reason(code: int, complaint: str) -> str:

@@ -20,11 +20,14 @@ from blend_daemon.scores import FIGURES, HIGHER_IS_BETTER
 LONGEST = 1600  # px: a larger picture is shown smaller; the files beside the report have every pixel
 
 
-def case_data(case: str, view: View, trials: Sequence[Trial], results: Mapping[str, Bytes]) -> dict[str, Any]:
-    """One case as the report's page has it."""
+def case_data(case: str, view: View | None, trials: Sequence[Trial], results: Mapping[str, Bytes]) -> dict[str, Any]:
+    """One case as the report's page has it; without a view, where its pictures cannot be read, its trials alone."""
+    told = {"name": case, "trials": [_row(trial) for trial in trials]}
+    if view is None:
+        return told
     shown = {"target": view.target, **({} if "copy-paste" in results else {"pasted": view.pasted}), **results}
     return {
-        "name": case,
+        **told,
         "width": view.target.shape[1],
         "height": view.target.shape[0],
         "pictures": {name: _embedded(picture) for name, picture in shown.items()},
@@ -32,7 +35,6 @@ def case_data(case: str, view: View, trials: Sequence[Trial], results: Mapping[s
             {"box": box, "pictures": {name: _embedded(crop(picture, box), ".png") for name, picture in shown.items() if name != "target"}}
             for box in insets(view)
         ],
-        "trials": [_row(trial) for trial in trials],
     }
 
 

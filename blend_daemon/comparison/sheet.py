@@ -108,6 +108,6 @@ def _text(words: str, points: int, colour: tuple[int, int, int], bold: bool = Fa
     options = {"width": width, "wrap": "word-char"} if width else {}
     ink = pyvips.Image.text(escaped, font=f"{FONT} {'bold ' if bold else ''}{points}", dpi=96, **options)
     # The picture is cut to the ink; a line's full height keeps words with and without descenders on one level.
-    drawn = ink.embed(0, ink.yoffset, ink.width, max(ink.yoffset + ink.height, 2 * points)).numpy()
+    drawn = ink.embed(0, ink.yoffset, ink.width, max(ink.yoffset + ink.height, 5 * points // 3)).numpy()
     share = drawn[:, :, None] / 255.0
     return np.rint(np.array(PAPER) * (1 - share) + np.array(colour) * share).astype(np.uint8)

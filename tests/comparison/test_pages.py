@@ -12,6 +12,8 @@ from PIL import Image
 from selenium.webdriver import ActionChains, Keys
 
 from blend_daemon.comparison import blind, tally
+from blend_daemon.comparison.measure import Trial
+from blend_daemon.comparison.report import case_data, page
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,14 @@ def test_the_tables_show_figures_and_failures_and_are_sorted_by_a_heading(report
     assert rows()[2] == "copy-paste", "it has the most content"
     assert rows()[-1] == "deep", "what failed stays below"
     assert report.find("main > .scroll tbody tr").text.startswith("deep failed")
+
+
+def test_a_case_that_cannot_be_read_is_shown_with_its_reason(browser, tmp_path):
+    trial = Trial("broken", "poisson", failure="The target is damaged.")
+    (tmp_path / "r.html").write_text(page([case_data("broken", None, [trial], {})], {}))
+    browser.open(tmp_path / "r.html")
+    assert browser.find("h2").text == "broken"
+    assert browser.find("#case-0 td.failed").text == "failed: The target is damaged."
 
 
 @pytest.mark.parametrize("dark", [False, True])
