@@ -17,6 +17,7 @@ from itertools import islice
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
 from blend_daemon.engine.pixels import Box
@@ -25,7 +26,7 @@ from blend_daemon.engine.problem import Problem
 # Weights of Jacobi's steps before a coarser grid is asked (after it in reverse): together they damp what it cannot see, half of the
 # spectrum, better than two steps of the one best weight 0.8 (Trottenberg, Multigrid, 2.1; Chebyshev's idea).
 JACOBI = (1.4, 0.6)
-FAINT = 1e-6  # least screening
+FAINT = 1e-6  # screening of an island
 COARSEST = 256  # unknowns at most that are solved for at once, by their inverse matrix
 
 
@@ -87,6 +88,14 @@ class Level:
         return Level.of(right, down, 0.6 * _sum_cells(self.dirichlet), _sum_cells(self.mass))
 
 
+def _lonely(unknown: Tensor, dirichlet: Tensor) -> Tensor:
+    """1 on the islands of `unknown` that touch no known pixel: (h, w) float."""
+    islands, count = ndimage.label(unknown.cpu().numpy())
+    touched = np.bincount(islands.ravel(), (dirichlet > 0).cpu().numpy().ravel(), count + 1) > 0
+    touched[0] = True
+    return torch.from_numpy(~touched[islands]).to(dirichlet)
+
+
 def _sum_cells(values: Tensor) -> Tensor:
     h, w = values.shape
     cells = F.pad(values, (0, w % 2, 0, h % 2))
@@ -132,8 +141,10 @@ class PoissonSolver:
         dirichlet[:-1] += down * fixed[1:]
         dirichlet[1:] += down * fixed[:-1]
         dirichlet *= free
-        # An island that touches no known pixel has no unique solution; a faint pull to the source chooses one.
-        mass = (free * screening).clamp(min=FAINT) * free
+        # An island that touches no known pixel has no unique solution; a faint pull to the source chooses one. Everywhere, it would
+        # be felt within objects of thousands of pixels.
+        plain = not isinstance(screening, Tensor) and screening == 0
+        mass = FAINT * _lonely(unknown, dirichlet) if plain else (free * screening).clamp(min=FAINT) * free
         return Level.of(right * free[:, 1:] * free[:, :-1], down * free[1:] * free[:-1], dirichlet, mass)
 
     def solve(self, r: Tensor, iterations: int = 6) -> Tensor:
@@ -156,7 +167,7 @@ class PoissonSolver:
             direction.mul_(beta).add_(z)
             energy = new.clamp(min=1e-20)
             top.apply(direction, pushed)
-            step = new / _dot(direction, pushed, z).clamp(min=1e-20)
+            step = _dot(direction, r, z) / _dot(direction, pushed, z).clamp(min=1e-20)
             u.addcmul_(step, direction)
             previous.copy_(r)
             r.addcmul_(step, pushed, value=-1)
