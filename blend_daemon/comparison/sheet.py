@@ -1,4 +1,4 @@
-"""The contact sheet: a row for each case, a column for each method, and the seam enlarged below each picture."""
+"""The contact sheet: the methods side by side for each case, and the seam enlarged below each picture."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from blend_daemon.comparison.pictures import Bytes, View, crop, insets
 from blend_daemon.engine.pixels import Box
 
 WIDTH, TALLEST, GAP = 288, 384, 12  # px of a picture, and between them
+PER_LINE = 5  # pictures
 PAPER, INK, FAINT = (250, 249, 247), (28, 27, 26), (120, 116, 112)
 FRAMES = ((224, 122, 16), (20, 130, 180))  # the two insets' colours
 FONT = "sans"
 
 
 def row(case: str, view: View, trials: Sequence[Trial], results: Mapping[str, Bytes]) -> Bytes:
-    """One case's row: the object as pasted, then each method, (height, width, 3)."""
+    """One case's methods, in lines of `PER_LINE`, (height, width, 3). Without copy-paste among them, the object as pasted comes first."""
     looked_at = insets(view)
     cells = [] if "copy-paste" in results else [_cell("pasted, not blended", [], view.pasted, looked_at)]
     for trial in trials:
@@ -26,15 +27,23 @@ def row(case: str, view: View, trials: Sequence[Trial], results: Mapping[str, By
             cells.append(_cell(trial.method, _captions(trial), results[trial.method], looked_at))
         else:
             cells.append(_failed(trial.method, trial.failure))
-    height = max(cell.shape[0] for cell in cells)
-    cells = [np.pad(cell, ((0, height - cell.shape[0]), (0, GAP), (0, 0)), constant_values=PAPER[0]) for cell in cells]
-    title = _text(case, 15, INK, bold=True)
-    return _stack([title, np.concatenate(cells, axis=1)], GAP)
+    lines = [_line(cells[k : k + PER_LINE]) for k in range(0, len(cells), PER_LINE)]
+    return _stack([_text(case, 15, INK, bold=True), *lines], GAP)
 
 
 def sheet(rows: Sequence[Bytes]) -> Bytes:
     """The rows one below the other, with a margin."""
     return np.ascontiguousarray(_framed(_stack(rows, 2 * GAP)))
+
+
+def _line(cells: Sequence[Bytes]) -> Bytes:
+    """Cells side by side, each with a gap to its right."""
+    out = _paper(max(cell.shape[0] for cell in cells), len(cells) * (WIDTH + GAP))
+    for k, cell in enumerate(cells):
+        cell = cell[:, :WIDTH]  # a long name is cut
+        left = k * (WIDTH + GAP)
+        out[: cell.shape[0], left : left + cell.shape[1]] = cell
+    return out
 
 
 def _framed(picture: Bytes) -> Bytes:

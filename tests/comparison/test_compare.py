@@ -15,8 +15,8 @@ from pictures import load, save
 
 from blend_daemon import scores
 from blend_daemon.comparison import cases as finder
-from blend_daemon.comparison import files
-from blend_daemon.comparison.measure import Measurer
+from blend_daemon.comparison import files, sheet
+from blend_daemon.comparison.measure import Measurer, Trial
 from blend_daemon.comparison.pictures import aligned, insets
 
 QUICK = ["copy-paste", "alpha", "poisson"]
@@ -61,8 +61,8 @@ def test_a_failed_method_is_told_with_its_reason_and_the_others_go_on(compared):
 
 
 def test_the_sheet_shows_every_result_and_the_seam_from_near(compared, cases):
-    sheet = load(compared / "sheet.png")
-    assert sheet.shape[1] == 12 + 4 * (288 + 12)
+    whole = load(compared / "sheet.png")
+    assert whole.shape[1] == 12 + 4 * (288 + 12)
     view = aligned(finder.find([cases])[0].read()[0])
     for x, y, side, _ in insets(view):
         window = view.mask[y : y + side, x : x + side]
@@ -70,10 +70,20 @@ def test_the_sheet_shows_every_result_and_the_seam_from_near(compared, cases):
         close = np.repeat(np.repeat(view.pasted[y : y + side, x : x + side], 3, axis=0), 3, axis=1)
         assert close.shape[0] == 3 * side
     assert len(insets(view)) == 2
-    colours = sheet.reshape(-1, 3)
+    colours = whole.reshape(-1, 3)
     for frame in ((224, 122, 16), (20, 130, 180)):
         # Two frames for each of three pictures in two rows: on the picture and around the inset.
         assert (colours == frame).all(axis=1).sum() > 12 * 4 * 40
+
+
+def test_a_sheet_of_many_methods_has_several_lines_and_long_names_are_cut(cases):
+    view = aligned(finder.find([cases])[0].read()[0])
+    names = ["model:" + "long/" * 20, *"abcdefg"]
+    trials = [Trial("case", name, dict.fromkeys(scores.FIGURES, float("nan")), 1, 1) for name in names[:-1]]
+    row = sheet.row("case", view, [*trials, Trial("case", "g", failure="word " * 100)], dict.fromkeys(names[:-1], view.pasted))
+    one = sheet.row("case", view, trials[:3], dict.fromkeys(names, view.pasted))
+    assert row.shape[1] == 5 * (288 + 12)
+    assert 1.5 * one.shape[0] < row.shape[0] < 2 * one.shape[0]
 
 
 def test_the_report_is_one_file_that_names_nothing_outside_itself(compared):
