@@ -5,7 +5,8 @@ set -eu
 cd "$(dirname "$0")"
 
 missing=
-for pair in mmdebstrap:mmdebstrap bwrap:bubblewrap newuidmap:uidmap appstreamcli:appstream; do
+for pair in mmdebstrap:mmdebstrap bwrap:bubblewrap newuidmap:uidmap appstreamcli:appstream \
+    chromium:chromium chromedriver:chromium-driver; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 if gimp-console --version 2>/dev/null | grep -q 'version 3'; then
