@@ -27,7 +27,7 @@ from blend_daemon.engine.problem import Problem
 # spectrum, better than two steps of the one best weight 0.8 (Trottenberg, Multigrid, 2.1; Chebyshev's idea).
 JACOBI = (1.4, 0.6)
 FAINT = 1e-6  # screening of an island
-COARSEST = 256  # unknowns at most that are solved for at once, by their inverse matrix
+COARSEST = 64  # unknowns at most that are solved for at once, by their inverse matrix
 
 
 @dataclass(frozen=True)
