@@ -26,6 +26,7 @@ from blend_daemon.protocol.framing import Message
 log = logging.getLogger("blend_daemon")
 
 AGE_LIMIT = 7 * 24 * 3600.0  # s
+BELIEVED = 60 * 24 * 3600.0  # s; what seems older was written by a clock that was behind, or it does no harm for another week
 SIZE_LIMIT = 2 * 1024**3  # bytes of all results together
 LENGTH = struct.Struct("<Q")
 
@@ -182,8 +183,7 @@ class Store:
             about = json.loads(_first_frame(path) if path.suffix == ".dib" else path.read_bytes())
             entry = Entry(
                 about["job"], about["owner"], dict(about["label"]), about["ended"], about["box"], found.st_size if about["box"] else 0,
-                # A clock that was ahead when the file was written keeps it no longer than another.
-                time.monotonic() + min(about["ended"] - time.time(), 0) + AGE_LIMIT,
+                time.monotonic() + AGE_LIMIT - _age(path, about["ended"]),
             )  # fmt: skip
             if path != self._path(entry.owner, entry.job, path.suffix) or bool(entry.box) != (path.suffix == ".dib"):
                 raise ValueError("its name is not that of what it holds")
@@ -214,6 +214,17 @@ class Store:
 
 def _about(job: str, owner: str, label: Mapping[str, str], ended: float, box: Sequence[int] | None) -> bytes:
     return json.dumps({"job": job, "owner": owner, "label": dict(label), "ended": ended, "box": box}).encode()
+
+
+def _age(path: Path, ended: float) -> float:
+    """How old a file is in s. An age that is not believed comes from a clock that was wrong: its time begins now."""
+    now = time.time()
+    age = now - ended if now - ended < BELIEVED else now - path.stat().st_mtime
+    if age > BELIEVED:
+        with suppress(OSError):
+            os.utime(path)
+        age = 0.0
+    return max(age, 0.0)
 
 
 def _write_frames(file: IO[bytes], frames: Sequence[Any]) -> None:
