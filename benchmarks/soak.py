@@ -15,6 +15,7 @@ import argparse
 import random
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import load

@@ -66,12 +66,18 @@ def _bring(scene: Scene, client: Client, state: str) -> str:
         os.mkfifo(scene.part(job))
         scene.worker(client)
         scene.send(client, job=job)
-        until(client, job, "progress")
-        time.sleep(0.5)
-        assert client.status(20)["running"] == job
+        deadline = time.monotonic() + 20
+        while not _waits_for_a_reader(scene.daemon.process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     else:
         job = scene.blended(client)
     return job
+
+
+def _waits_for_a_reader(pid: int) -> bool:
+    """Whether a thread of that process is in the `open` of a pipe. For Linux, which tells what its threads wait for."""
+    return any(path.read_text() == "wait_for_partner" for path in Path(f"/proc/{pid}/task").glob("*/wchan"))
 
 
 def _broker_dies(scene: Scene, state: str, kill) -> None:
