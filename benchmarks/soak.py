@@ -134,7 +134,6 @@ def soak(scene: Scene, count: int, clients: int, seed: int) -> tuple[str, bool]:
     with scene.client() as client:
         status = client.status(20)
         wrong += [f"at the end: {status}"] if (status["worker"], status["running"], status["waiting"]) != (worker, None, 0) else []
-        time.sleep(1)
         late = {name: load.held(pid) for name, pid in pids.items()}
     wrong += [f"a file is left: {path.name}" for path in scene.results.iterdir()]
     wrong += [f"shared memory is left: {path}" for path in set(Path("/dev/shm").iterdir()) - shared]

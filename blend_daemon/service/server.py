@@ -128,7 +128,9 @@ class Server:
                 message = messages.check(framing.decode([frame.buffer for frame in frames]), messages.FROM_CLIENT)
                 await self._answer(client, message)
             except BlendError as error:
-                log.warning("refused a message: %s", error)
+                log.warning(
+                    "refused a message: %s", ascii(str(error))[:300]
+                )  # names are the sender's: no line breaks, no broken characters
                 await self._tell(client, Message("failed", {"code": error.code, "message": str(error), "hint": error.hint}))
 
     async def _answer(self, client: bytes, message: Message) -> None:

@@ -79,6 +79,20 @@ def messages_with_frames_missing(scene: Scene) -> None:
 
 
 @fault()
+def names_that_would_spoil_the_log(scene: Scene) -> None:
+    """Line breaks and broken characters of a sender are refused, and told in the log in one line of plain letters."""
+    whole = submission(new_id())
+    connection = dealer(scene)
+    for name in ('"source\\nforged line"', '"\\ud800"'):
+        header = whole[1].replace(b'"source"', name.encode())
+        failed = answer(connection, [whole[0], header, b"short", *whole[3:]])
+        assert failed.header["code"] == "message-invalid"
+        assert ascii(failed.header["message"])[:300] in scene.daemon.log()
+    assert not any(line.startswith("forged") for line in scene.daemon.log().splitlines())
+    connection.context.destroy(0)
+
+
+@fault()
 def half_a_handshake(scene: Scene) -> None:
     """Peers that say half of ZeroMQ's greeting, or something else, hold nobody up."""
     greeting = b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + bytes(48)
