@@ -128,9 +128,8 @@ class Server:
                 message = messages.check(framing.decode([frame.buffer for frame in frames]), messages.FROM_CLIENT)
                 await self._answer(client, message)
             except BlendError as error:
-                log.warning(
-                    "refused a message: %s", ascii(str(error))[:300]
-                )  # names are the sender's: no line breaks, no broken characters
+                # Names in it are the sender's: no line break and no broken character of theirs goes into the log.
+                log.warning("refused a message: %s", ascii(str(error))[:300])
                 await self._tell(client, Message("failed", {"code": error.code, "message": str(error), "hint": error.hint}))
 
     async def _answer(self, client: bytes, message: Message) -> None:
@@ -185,7 +184,7 @@ class Server:
         await self._dispatch()
 
     async def _fetch(self, client: bytes, owner: str, id: str) -> None:
-        # In a task: others are answered while the disk is read. One at a time: what is read waits in memory until it is sent.
+        # In a task: others are answered while the disk is read, by one at a time.
         if len(self._fetching) >= IN_ALL:
             await self._refuse(client, id, "queue-full", "Too many results are asked for at once.", "Ask again in a moment.")
             return
