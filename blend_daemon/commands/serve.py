@@ -16,6 +16,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until stopped. Returns 3 if another daemon is running already."""
     import asyncio
     import logging
+    import resource
     from logging.handlers import RotatingFileHandler
 
     from blend_daemon.errors import BlendError
@@ -36,6 +37,9 @@ def run(args: argparse.Namespace) -> int:
     if sys.stderr.isatty():
         handlers.append(logging.StreamHandler())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
+    # Each connection takes a descriptor; with the usual 1024, a few hundred idle ones would leave none to write a result with.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with held:
         asyncio.run(_serve(args.device))
     return 0

@@ -68,6 +68,10 @@ class Queue:
         candidates = [*running, *self._waiting.get(owner, ()), *self._ended]
         return next((job for job in candidates if job.owner == owner and job.id == id), None)
 
+    def holds(self, id: str) -> bool:
+        """Whether a job of that id waits or runs, whosever it is."""
+        return any(job.id == id for job in [*([self.running] if self.running else []), *self.waiting()])
+
     def add(self, job: Job) -> None:
         """Queue a job. Raises BlendError `queue-full`."""
         own = len(self._waiting.get(job.owner, ()))

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +30,8 @@ from blend_daemon.service.store import Entry, Store
 log = logging.getLogger("blend_daemon")
 
 LARGEST_FRAME = MAX_PIXELS * 4 * 4  # float32, four channels
+UNREAD = 256 * 1024**2  # bytes that may wait for a client that does not read, before its next message is dropped and it counts as gone
+ID_TAKEN = ("message-invalid", "A job and a preview have the same id.", "Choose another at random.")
 STATE_OF = {"result": State.DONE, "failed": State.FAILED, "cancelled": State.CANCELLED}
 
 
@@ -71,6 +75,9 @@ class Server:
         self._queue = Queue()
         self._store = Store(runtime.results_dir())
         self._keeping: set[asyncio.Task[None]] = set()
+        self._fetching: set[asyncio.Task[None]] = set()
+        self._one_fetch = asyncio.Lock()
+        self._unread: dict[bytes, list[tuple[zmq.MessageTracker, int]]] = {}
         self._began = time.monotonic()
         self._ended = 0
         self._starts = 0
@@ -99,7 +106,7 @@ class Server:
         await self._give_up("The daemon was stopped.")
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *self._keeping, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._keeping, *self._fetching, return_exceptions=True)
         self._context.destroy(1000)
         _remove_sockets()
         log.info("stopped")
@@ -121,7 +128,8 @@ class Server:
                 message = messages.check(framing.decode([frame.buffer for frame in frames]), messages.FROM_CLIENT)
                 await self._answer(client, message)
             except BlendError as error:
-                log.warning("refused a message: %s", error)
+                # Names in it are the sender's: no line break and no broken character of theirs goes into the log.
+                log.warning("refused a message: %s", ascii(str(error))[:300])
                 await self._tell(client, Message("failed", {"code": error.code, "message": str(error), "hint": error.hint}))
 
     async def _answer(self, client: bytes, message: Message) -> None:
@@ -141,8 +149,7 @@ class Server:
             case "adjust" | "cancel" | "finish":
                 await self._steer(message)
             case "results":
-                entries = [_listed(entry) for entry in self._store.of(message.header["owner"])]
-                await self._tell(client, Message("results", {"results": entries}))
+                await self._tell(client, Message("results", {"results": _listed(self._store.of(message.header["owner"]))}))
             case "fetch":
                 await self._fetch(client, message.header["owner"], message.header["job"])
             case "release":
@@ -155,6 +162,9 @@ class Server:
         job = self._queue.find(owner, id)
         if job is None and (entry := self._store.find(owner, id)) and entry.box is not None:
             await self._fetch(client, owner, id)
+            return
+        if job is None and id in self._sketches:
+            await self._refuse(client, id, *ID_TAKEN)
             return
         if job is None:
             header = message.header
@@ -174,12 +184,26 @@ class Server:
         await self._dispatch()
 
     async def _fetch(self, client: bytes, owner: str, id: str) -> None:
-        try:
-            result = await asyncio.to_thread(self._store.fetch, owner, id)
-        except BlendError as error:
-            await self._refuse(client, id, error.code, str(error), error.hint)
-        else:
-            await self._tell(client, result)
+        # In a task: others are answered while the disk is read, by one at a time.
+        if len(self._fetching) >= IN_ALL:
+            await self._refuse(client, id, "queue-full", "Too many results are asked for at once.", "Ask again in a moment.")
+            return
+        task = asyncio.create_task(self._hand_out(client, owner, id))
+        self._fetching.add(task)
+        task.add_done_callback(self._fetching.discard)
+
+    async def _hand_out(self, client: bytes, owner: str, id: str) -> None:
+        job = self._queue.find(owner, id)
+        if job and job.last and job.last.type == "result":  # it could not be written, but is not forgotten yet
+            await self._tell(client, job.last)
+            return
+        async with self._one_fetch:
+            try:
+                result = await asyncio.to_thread(self._store.fetch, owner, id)
+            except BlendError as error:
+                await self._refuse(client, id, error.code, str(error), error.hint)
+            else:
+                await self._tell(client, result)
 
     async def _steer(self, message: Message) -> None:
         job = self._queue.find(message.header["owner"], message.header["job"])
@@ -199,6 +223,8 @@ class Server:
         id = message.header["job"]
         if not self._ready:
             await self._refuse(client, id, "worker-loading", "The blend daemon is still loading its network.", "Ask again in a moment.")
+        elif id in self._sketches or self._queue.holds(id):
+            await self._refuse(client, id, *ID_TAKEN)
         elif len(self._sketches) >= IN_ALL:
             await self._refuse(client, id, "queue-full", "Too many previews are asked for at once.", "Ask again in a moment.")
         else:
@@ -209,12 +235,20 @@ class Server:
         await self._tell(client, Message("failed", {"job": job, "code": code, "message": message, "hint": hint}))
 
     async def _tell(self, client: bytes, message: Message) -> bool:
+        """Send, without ever waiting for the client. False if it has gone, or does not read what it is sent."""
+        self._unread = {who: rest for who, all in self._unread.items() if (rest := [one for one in all if not one[0].done])}
+        waiting = self._unread.get(client, [])
+        if sum(size for _, size in waiting) > UNREAD:
+            return False
         try:
-            await self._clients.send_multipart([client, *framing.encode(message)], copy=False)
+            tracker = await self._clients.send_multipart([client, *framing.encode(message)], zmq.DONTWAIT, copy=False, track=True)
         except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
             return False
+        if tracker is not None and not tracker.done:
+            size = sum(len(raster.data) for raster in message.rasters.values())
+            self._unread[client] = [*waiting, (tracker, size)]
         return True
 
     def _status(self) -> dict[str, Any]:
@@ -335,18 +369,27 @@ class Server:
         await self._end(job, Message("failed", {"job": job.id, "code": code, "message": message, "hint": hint}))
 
     async def _end(self, job: Job, last: Message) -> None:
-        kept = last.type == "result" and self._store.find(job.owner, job.id) is not None
+        entry = self._store.find(job.owner, job.id)
+        kept = last.type == "result" and entry is not None and entry.box is not None
         self._queue.end(job, STATE_OF[last.type], None if kept else last)
         self._ended += 1
         log.info("job %s: %s %s", job.id[:8], last.type, last.header.get("message", ""))
         told = await self._tell(job.client, last)
-        if job.keep and not told and last.type != "result":
+        if not kept and not told and job.keep:
             self._store.cut(job.id, job.owner, job.label)
         elif not kept:
             self._store.end(job.id, job.owner)
         await self._dispatch()
 
 
-def _listed(entry: Entry) -> dict[str, Any]:
-    about = {"job": entry.job, "label": dict(entry.label), "ended": entry.ended}
-    return {**about, "cut": True} if entry.box is None else {**about, "box": list(entry.box), "bytes": entry.bytes}
+def _listed(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The first of the entries, as many as a header holds."""
+    listed, room = [], framing.HEADER_LIMIT - 256
+    for entry in entries:
+        about = {"job": entry.job, "label": dict(entry.label), "ended": entry.ended}
+        about |= {"cut": True} if entry.box is None else {"box": list(entry.box), "bytes": entry.bytes}
+        room -= len(json.dumps(about, separators=(",", ":"))) + 1
+        if room < 0:
+            break
+        listed.append(about)
+    return listed

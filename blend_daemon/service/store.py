@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import mmap
 import os
 import struct
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from blend_daemon.protocol.framing import Message
 log = logging.getLogger("blend_daemon")
 
 AGE_LIMIT = 7 * 24 * 3600.0  # s
+BELIEVED = 60 * 24 * 3600.0  # s; what seems older was written by a clock that was behind, or it does no harm for another week
 SIZE_LIMIT = 2 * 1024**3  # bytes of all results together
 LENGTH = struct.Struct("<Q")
 
@@ -52,7 +55,7 @@ class Entry:
 
 
 class Store:
-    """Results and notes in one folder of one daemon.
+    """Results and notes in one folder of one daemon. `keep` and `fetch` wait for the disk and may be called from any thread.
 
     Parameters
     ----------
@@ -61,35 +64,44 @@ class Store:
     Raises
     ------
     BlendError
-        `runtime-dir-unsafe` if the folder is not this user's alone
+        `runtime-dir-unsafe` if the folder is not this user's alone, `results-unreadable` if it cannot be listed
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = runtime.private_dir(folder)
+        self._lock = threading.Lock()  # of the entries
         self._entries: dict[tuple[str, str], Entry] = {}
-        for part in folder.glob("*.part"):  # of a daemon that was killed while it wrote
-            part.unlink(missing_ok=True)
-        for path in sorted(folder.iterdir()):
-            entry = _look(path)
-            if entry and (entry.box or (entry.owner, entry.job) not in self._entries):
+        try:
+            found = sorted(folder.iterdir())
+        except OSError as error:
+            message = f"The folder of results {folder} cannot be read: {error.strerror}."
+            raise BlendError("results-unreadable", message, f"Run `chmod 700 {folder}` if it is yours.") from error
+        for path in found:
+            if path.suffix == ".part":  # of a daemon that was killed while it wrote
+                self._unlink(path)
+            elif (entry := self._look(path)) and (entry.box or (entry.owner, entry.job) not in self._entries):
                 self._entries[entry.owner, entry.job] = entry
         self._make_room()
 
     def begin(self, job: str, owner: str, label: Mapping[str, str]) -> None:
         """Note that a job is accepted. A note that cannot be written costs no more than the news that the job was cut off."""
+        self._forget_cut(owner, job)
         now = time.time()
         path = self._path(owner, job, ".accepted")
         try:
+            runtime.private_dir(self._folder)  # someone may have tidied up
             _write(path, lambda file: file.write(_about(job, owner, label, now, None)), sync=False)
         except (OSError, BlendError) as error:
             log.warning("job %s: cannot be noted: %s", job[:8], error)
 
     def cut(self, job: str, owner: str, label: Mapping[str, str]) -> None:
         """The job has ended, and nobody was there to be told: its note is listed from now on."""
-        self._entries[owner, job] = Entry(job, owner, label, time.time(), None, 0, time.monotonic() + AGE_LIMIT)
+        with self._lock:
+            self._entries[owner, job] = Entry(job, owner, label, time.time(), None, 0, time.monotonic() + AGE_LIMIT)
 
     def end(self, job: str, owner: str) -> None:
         """The job has ended, and its owner knows."""
+        self._forget_cut(owner, job)
         self._unlink(self._path(owner, job, ".accepted"))
 
     def keep(self, owner: str, label: Mapping[str, str], result: Message) -> None:
@@ -106,8 +118,10 @@ class Store:
         frames = [_about(job, owner, label, ended, box), *framing.encode(result)[1:]]
         runtime.private_dir(self._folder)  # someone may have tidied up
         _write(path, lambda file: _write_frames(file, frames), sync=True)
-        self._entries[owner, job] = Entry(job, owner, label, ended, box, path.stat().st_size, time.monotonic() + AGE_LIMIT)
-        self.end(job, owner)
+        entry = Entry(job, owner, label, ended, box, path.stat().st_size, time.monotonic() + AGE_LIMIT)
+        with self._lock:
+            self._entries[owner, job] = entry
+        self._unlink(self._path(owner, job, ".accepted"))
         self._make_room(spared=(owner, job))
 
     def find(self, owner: str, job: str) -> Entry | None:
@@ -116,7 +130,9 @@ class Store:
 
     def of(self, owner: str) -> list[Entry]:
         """All that lies there for an owner, the newest first."""
-        return sorted((entry for entry in self._entries.values() if entry.owner == owner), key=lambda entry: -entry.ended)
+        with self._lock:
+            entries = [entry for entry in self._entries.values() if entry.owner == owner]
+        return sorted(entries, key=lambda entry: -entry.ended)
 
     def fetch(self, owner: str, job: str) -> Message:
         """A result as it was announced.
@@ -137,22 +153,54 @@ class Store:
             return messages.check(framing.decode([framing.preamble(), *frames]), messages.FROM_DAEMON)
         except (OSError, ValueError, BlendError) as error:
             log.error("the result %s cannot be read: %s", path, error)
+            if isinstance(error, FileNotFoundError):
+                self.release(owner, job)
             raise BlendError("result-unknown", f"The result's file {path} cannot be read.", "The log says why.") from error
 
     def release(self, owner: str, job: str) -> None:
         """Let go of all that lies there for a job."""
-        self._entries.pop((owner, job), None)
+        with self._lock:
+            self._entries.pop((owner, job), None)
         for kind in (".dib", ".accepted"):
             self._unlink(self._path(owner, job, kind))
 
     def _make_room(self, spared: tuple[str, str] | None = None) -> None:
-        now, total = time.monotonic(), sum(entry.bytes for entry in self._entries.values())
-        for entry in sorted(self._entries.values(), key=lambda entry: entry.expires):
+        with self._lock:
+            entries = sorted(self._entries.values(), key=lambda entry: entry.expires)
+        now, total = time.monotonic(), sum(entry.bytes for entry in entries)
+        for entry in entries:
             whose = (entry.owner, entry.job)
             if whose != spared and (entry.expires < now or total > SIZE_LIMIT):
                 total -= entry.bytes
                 log.info("the result of job %s goes: %s", entry.job[:8], "too old" if entry.expires < now else "too much is kept")
                 self.release(*whose)
+
+    def _look(self, path: Path) -> Entry | None:
+        """What a file of the folder is. One that is not whole is left alone until it is old, with a word in the log."""
+        try:
+            if path.suffix not in (".dib", ".accepted"):
+                return None
+            found = path.stat()
+            about = json.loads(_first_frame(path) if path.suffix == ".dib" else path.read_bytes())
+            entry = Entry(
+                about["job"], about["owner"], dict(about["label"]), about["ended"], about["box"], found.st_size if about["box"] else 0,
+                time.monotonic() + AGE_LIMIT - _age(path, about["ended"]),
+            )  # fmt: skip
+            if path != self._path(entry.owner, entry.job, path.suffix) or bool(entry.box) != (path.suffix == ".dib"):
+                raise ValueError("its name is not that of what it holds")
+            return entry
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("%s is not whole and is left alone: %r", path, error)
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > AGE_LIMIT:
+                    self._unlink(path)
+            return None
+
+    def _forget_cut(self, owner: str, job: str) -> None:
+        with self._lock:
+            entry = self._entries.get((owner, job))
+            if entry and entry.box is None:
+                del self._entries[owner, job]
 
     def _path(self, owner: str, job: str, kind: str) -> Path:
         # Both are from the wire; a digest and checked hexadecimal digits name no other file, and two owners' jobs of one name do not meet.
@@ -169,22 +217,15 @@ def _about(job: str, owner: str, label: Mapping[str, str], ended: float, box: Se
     return json.dumps({"job": job, "owner": owner, "label": dict(label), "ended": ended, "box": box}).encode()
 
 
-def _look(path: Path) -> Entry | None:
-    """What a file of the folder is; None, and a word in the log, if it is not whole. It stays where it is."""
-    try:
-        if path.suffix == ".dib":
-            text = bytes(next(_frames(path)))
-        elif path.suffix == ".accepted":
-            text = path.read_bytes()
-        else:
-            return None
-        about = json.loads(text)
-        expires = time.monotonic() + about["ended"] + AGE_LIMIT - time.time()
-        size = path.stat().st_size if about["box"] else 0
-        return Entry(about["job"], about["owner"], about["label"], about["ended"], about["box"], size, expires)
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
-        log.warning("%s is not whole and is left alone: %r", path, error)
-        return None
+def _age(path: Path, ended: float) -> float:
+    """How old a file is in s. An age that is not believed comes from a clock that was wrong: its time begins now."""
+    now = time.time()
+    age = now - ended if now - ended < BELIEVED else now - path.stat().st_mtime
+    if age > BELIEVED:
+        with suppress(OSError):
+            os.utime(path)
+        age = 0.0
+    return max(age, 0.0)
 
 
 def _write_frames(file: IO[bytes], frames: Sequence[Any]) -> None:
@@ -193,19 +234,37 @@ def _write_frames(file: IO[bytes], frames: Sequence[Any]) -> None:
         file.write(frame)
 
 
-def _frames(path: Path) -> Iterator[memoryview]:
+def _frames(path: Path) -> list[memoryview]:
     """The frames of a file, whose lengths must add up. Raises OSError, ValueError."""
-    data = memoryview(path.read_bytes())
-    at, ends = 0, []
+    with path.open("rb") as file:
+        # Mapped, and given to the socket as it lies in the system's cache. A release meanwhile takes the name alone, not the bytes.
+        data = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)))
+    at, frames = 0, []
     while at < len(data):
         if len(data) - at < LENGTH.size:
             raise ValueError("it ends within a length")
-        (length,) = LENGTH.unpack_from(data, at)
-        ends.append((at + LENGTH.size, at + LENGTH.size + length))
-        at = ends[-1][1]
-    if at != len(data) or not ends:
+        start = at + LENGTH.size
+        at = start + LENGTH.unpack_from(data, at)[0]
+        frames.append(data[start:at])
+    if at != len(data) or not frames:
         raise ValueError("it ends within a frame")
-    return (data[start:end] for start, end in ends)
+    return frames
+
+
+def _first_frame(path: Path) -> bytes:
+    """The first frame of a file, after a look at all lengths; the pixels stay on disk. Raises OSError, ValueError."""
+    with path.open("rb") as file:
+        size, first = os.fstat(file.fileno()).st_size, b""
+        while (at := file.tell()) < size:
+            head = file.read(LENGTH.size)
+            if len(head) < LENGTH.size or at + LENGTH.size + LENGTH.unpack(head)[0] > size:
+                raise ValueError("it ends within a frame")
+            length = LENGTH.unpack(head)[0]
+            if not first:
+                first = file.read(length)
+            else:
+                file.seek(length, os.SEEK_CUR)
+        return first
 
 
 def _write(path: Path, fill: Callable[[IO[bytes]], Any], sync: bool) -> None:
@@ -222,8 +281,13 @@ def _write(path: Path, fill: Callable[[IO[bytes]], Any], sync: bool) -> None:
             part.unlink(missing_ok=True)
         raise
     if sync:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        for folder in (path.parent, path.parent.parent):  # the folder itself may be new
+            _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -13,25 +13,17 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import zmq
+from daemons import array, gone, idle, kept, raster, until
 
 from blend_daemon.engine import Parameters, Problem, blend, sketch
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import client as protocol_client
 from blend_daemon.protocol import framing, messages, runtime
-from blend_daemon.protocol.client import Client, Raster
+from blend_daemon.protocol.client import Client
 
 OTHER = "0" * 32  # another owner's key
 DRAFT = {"preset": "draft"}
 LONG = {"preset": "paper"}  # a thousand evaluations: as long as a test needs it to be
-
-
-def raster(array) -> Raster:
-    array = np.ascontiguousarray(array)
-    return Raster(array.dtype.name, array.shape, array.tobytes())
-
-
-def array(raster: Raster):
-    return np.frombuffer(raster.data, raster.dtype).reshape(raster.shape)
 
 
 @pytest.fixture
@@ -42,40 +34,11 @@ def send(cat, coffee, disc):
     return submit
 
 
-def until(client: Client, job: str, *types: str, limit: float = 60):
-    """The first message of that job of one of these types."""
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        client.wait(0.1)
-        for message in client.pump():
-            if message.header.get("job") == job and message.type in types:
-                return message
-    raise AssertionError(f"no {types} for {job}")
-
-
-def idle(client: Client, limit: float = 20):
-    deadline = time.monotonic() + limit
-    while (status := client.status())["running"] or status["waiting"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def hurried(client: Client, job: str):
     """The result of a job that is finished as soon as it computes."""
     until(client, job, "progress")
     client.finish(job)
     return until(client, job, "result")
-
-
-def gone(pid: int, limit: float = 10) -> bool:
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_the_result_is_the_engines_byte_for_byte(daemon, send, cat, coffee, disc):
@@ -253,18 +216,6 @@ def test_a_client_that_vanishes_frees_the_worker(daemon, send):
         until(client, send(client, LONG), "progress")
         client.close()
         idle(other)
-
-
-def kept(client: Client, limit: float = 20) -> list[dict]:
-    """The list of results."""
-    client.ask_results()
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        client.wait(0.1)
-        for message in client.pump():
-            if message.type == "results":
-                return message.header["results"]
-    raise AssertionError("no list")
 
 
 def test_a_result_waits_for_a_client_that_vanished_and_outlives_the_daemon(fresh_daemon, send):

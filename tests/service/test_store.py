@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -116,3 +117,82 @@ def test_a_failed_write_leaves_what_lay_there(tmp_path, monkeypatch):
         store.keep(ME, LABEL, result(id(1), 9))
     assert store.fetch(ME, id(1)) == result(id(1))
     assert len(list((tmp_path / "results").iterdir())) == 1
+
+
+def test_results_are_kept_and_released_in_several_threads_at_once(tmp_path):
+    store = Store(tmp_path / "results")
+
+    def work(begin: int) -> None:
+        for number in range(begin, begin + 40):
+            store.begin(id(number), ME, LABEL)
+            store.keep(ME, LABEL, result(id(number)))
+            assert store.of(ME)
+            if number % 2:
+                store.release(ME, id(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(0, 400, 100)))
+    assert len(store.of(ME)) == len(list((tmp_path / "results").iterdir())) == 80
+
+
+def test_a_job_sent_again_after_it_was_cut_off_is_no_longer_listed_as_such(tmp_path):
+    Store(tmp_path / "results").begin(id(1), ME, LABEL)
+    store = Store(tmp_path / "results")
+    assert store.of(ME)
+    store.begin(id(1), ME, LABEL)
+    assert store.of(ME) == []
+    store.cut(id(1), ME, LABEL)
+    store.end(id(1), ME)
+    assert store.of(ME) == []
+    assert not list((tmp_path / "results").iterdir())
+
+
+def test_a_result_from_a_clock_that_was_ahead_is_kept_no_longer_than_another(tmp_path, monkeypatch):
+    now = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(module.time, "time", lambda: now + 1e9)
+        Store(tmp_path / "results").keep(ME, LABEL, result(id(1)))
+    (entry,) = Store(tmp_path / "results").of(ME)
+    assert entry.expires <= time.monotonic() + module.AGE_LIMIT
+
+
+def test_a_result_from_a_clock_that_was_years_behind_is_kept_for_a_week_from_the_next_start(tmp_path, monkeypatch):
+    now = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(module.time, "time", lambda: now - 1e9)
+        Store(tmp_path / "results").keep(ME, LABEL, result(id(1)))
+    (file,) = (tmp_path / "results").iterdir()
+    os.utime(file, (0, now - 1e9))
+    assert [entry.job for entry in Store(tmp_path / "results").of(ME)] == [id(1)]
+    monkeypatch.setattr(module.time, "time", lambda: now + 8 * 24 * 3600)
+    assert Store(tmp_path / "results").of(ME) == []
+
+
+def test_a_file_under_anothers_name_or_of_another_kind_is_left_alone(tmp_path):
+    store = Store(tmp_path / "results")
+    store.keep(ME, LABEL, result(id(1)))
+    (file,) = (tmp_path / "results").iterdir()
+    file.rename(file.with_name(f"{'0' * 16}-{id(1)}.dib"))
+    (tmp_path / "results/a.accepted").write_text('{"job": 1, "owner": 2, "label": 3, "ended": 4, "box": null}')
+    (tmp_path / "results/b.dib").mkdir()
+    assert Store(tmp_path / "results").of(ME) == []
+    assert len(list((tmp_path / "results").iterdir())) == 3
+
+
+def test_a_file_that_is_not_whole_goes_when_it_is_old(tmp_path):
+    Store(tmp_path / "results")
+    torn = tmp_path / "results/x.dib"
+    torn.write_bytes(b"half")
+    os.utime(torn, (0, time.time() - module.AGE_LIMIT - 60))
+    Store(tmp_path / "results")
+    assert not torn.exists()
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path, monkeypatch):
+    def denied(folder):  # stands for missing rights, which root is not bound by
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module.Path, "iterdir", denied)
+    with pytest.raises(BlendError, match="cannot be read: Permission denied") as error:
+        Store(tmp_path / "results")
+    assert error.value.code == "results-unreadable"

@@ -1,0 +1,106 @@
+"""A real daemon process, and a client's usual steps with it, for tests and benchmarks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from blend_daemon.protocol.client import Client, Raster
+
+DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
+
+
+class Daemon:
+    """A real daemon process in folders of its own."""
+
+    def __init__(self) -> None:
+        # Short, because the address of a Unix socket may have no more than about a hundred characters.
+        self.folder = Path(tempfile.mkdtemp(prefix="dib-"))
+        self.environment = {
+            **os.environ,
+            "BLEND_DAEMON_RUNTIME_DIR": str(self.folder / "run"),
+            "BLEND_DAEMON_STATE_DIR": str(self.folder / "state"),
+        }
+        self.address = f"ipc://{self.folder}/run/socket"
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        # A session of its own, so that the whole group can be killed.
+        self.process = subprocess.Popen([*DAEMON, "serve"], env=self.environment, start_new_session=True)
+        deadline = time.monotonic() + 60
+        while not (self.folder / "run/socket").exists():
+            assert self.process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess:
+        return subprocess.run([*DAEMON, *words], env=self.environment, capture_output=True, text=True, timeout=120)
+
+    def log(self) -> str:
+        return (self.folder / "state/daemon.log").read_text()
+
+    def remove(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(20)
+        else:
+            self.command("stop")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def raster(array) -> Raster:
+    array = np.ascontiguousarray(array)
+    return Raster(array.dtype.name, array.shape, array.tobytes())
+
+
+def array(raster: Raster):
+    return np.frombuffer(raster.data, raster.dtype).reshape(raster.shape)
+
+
+def until(client: Client, job: str, *types: str, limit: float = 60):
+    """The first message of that job of one of these types."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        client.wait(0.1)
+        for message in client.pump():
+            if message.header.get("job") == job and message.type in types:
+                return message
+    raise AssertionError(f"no {types} for {job}")
+
+
+def idle(client: Client, limit: float = 20):
+    deadline = time.monotonic() + limit
+    while (status := client.status())["running"] or status["waiting"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def gone(pid: int, limit: float = 10) -> bool:
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def kept(client: Client, limit: float = 20) -> list[dict]:
+    """The list of results."""
+    client.ask_results()
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        client.wait(0.1)
+        for message in client.pump():
+            if message.type == "results":
+                return message.header["results"]
+    raise AssertionError("no list")
