@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -55,8 +56,8 @@ class Daemon:
         self.address = f"ipc://{self.folder}/run/socket"
         self.process: subprocess.Popen | None = None
 
-    def start(self) -> None:
-        self.process = subprocess.Popen([*DAEMON, "serve"], env=self.environment)
+    def start(self, *words: str) -> None:
+        self.process = subprocess.Popen([*DAEMON, "serve", *words], env=self.environment)
         deadline = time.monotonic() + 60
         while not (self.folder / "run/socket").exists():
             assert self.process.poll() is None
@@ -91,5 +92,15 @@ def daemon():
     """A running daemon that the module's tests share."""
     daemon = Daemon()
     daemon.start()
+    yield daemon
+    daemon.remove()
+
+
+@pytest.fixture(scope="module")
+def listening():
+    """A running daemon that also listens on TCP, at `listening.tcp`."""
+    daemon = Daemon()
+    daemon.start("--listen", "tcp://127.0.0.1:0")
+    daemon.tcp = json.loads(daemon.command("status", "--json").stdout)["listen"]
     yield daemon
     daemon.remove()
