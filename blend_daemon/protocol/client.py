@@ -274,7 +274,8 @@ class Client:
             if self._lost is not None and self._remote:
                 for message in (Message("hello"), *self._jobs.values()):  # what was under way is lost; the daemon knows a job by its id
                     self._send(message)
-            self._lost = None
+            if self._remote or self.welcome is None:
+                self._lost = None  # on this computer a daemon that answers anew is another one
         elif self._remote and event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             raise BlendError(
                 "not-admitted",
