@@ -68,7 +68,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--working-size", type=int, default=0, metavar="PX", help="work on at most PX x PX pixels (default: the preset's)")
     parser.add_argument("--iterations", type=int, default=0, metavar="N", help="evaluations of the objective (default: the preset's)")
     parser.add_argument("--metadata", type=Path, metavar="OUT.json", help="also write preset, weights, device, timings and losses")
-    parser.add_argument("--daemon", action="store_true", help="let the background daemon compute; it is started if none runs")
+    parser.add_argument(
+        "--daemon",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="let the background daemon compute, started if none runs, or a paired one elsewhere",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.set_defaults(run=run)
 
@@ -105,7 +111,9 @@ def run(args: argparse.Namespace) -> int:
     problem = Problem.from_arrays(images.in_colours_of(source, target), target.raster, mask, offset)
 
     with _Bar(args.quiet) as bar:
-        outcome = (_through_daemon if args.daemon else _here)(problem, parameters, mask, bar)
+        outcome = (
+            _here(problem, parameters, bar) if args.daemon is None else _through_daemon(problem, parameters, mask, bar, args.daemon or None)
+        )
     for note in outcome.report["notes"]:
         print(f"blend-daemon: {note}", file=sys.stderr)
     images.write(args.output, composite(target.raster, outcome.layer, outcome.box), target)
@@ -156,7 +164,7 @@ def _check_folder(path: Path) -> None:
         raise BlendError("output-unwritable", f"{path} cannot be written.", "Name a file in a folder that exists and is yours.")
 
 
-def _here(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar) -> Outcome:
+def _here(problem: Any, parameters: Any, bar: _Bar) -> Outcome:
     from blend_daemon.engine import blend
 
     def observe(progress: Any) -> None:
@@ -166,7 +174,7 @@ def _here(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar) -> Outc
     return Outcome(result.layer, result.box, result.report)
 
 
-def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar) -> Outcome:
+def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar, address: str | None) -> Outcome:
     from dataclasses import asdict
 
     import numpy as np
@@ -177,7 +185,7 @@ def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Ba
         array = np.ascontiguousarray(array)
         return Raster(array.dtype.name, array.shape, array.data.cast("B"))
 
-    with Client() as client:
+    with Client(address) as client:
         said = False
         for state in client.reach([sys.executable, "-m", "blend_daemon.cli"]):
             if state == "starting" and not said:

@@ -9,6 +9,11 @@ import sys
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("serve", help="run the daemon in the foreground")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps or xpu (default: auto)")
+    parser.add_argument(
+        "--listen",
+        metavar="tcp://HOST:PORT",
+        help="also serve the computers that `blend-daemon pair` has let in; HOST is this computer's, or *",
+    )
     parser.set_defaults(run=run)
 
 
@@ -20,9 +25,11 @@ def run(args: argparse.Namespace) -> int:
     from logging.handlers import RotatingFileHandler
 
     from blend_daemon.errors import BlendError
-    from blend_daemon.protocol import runtime
+    from blend_daemon.protocol import keys, runtime
     from blend_daemon.service import server
 
+    if args.listen:
+        keys.tcp(args.listen)
     folder = runtime.private_dir(runtime.runtime_dir())
     try:
         held = server.lock(folder)
@@ -41,11 +48,11 @@ def run(args: argparse.Namespace) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with held:
-        asyncio.run(_serve(args.device))
+        asyncio.run(_serve(args.device, args.listen))
     return 0
 
 
-async def _serve(device: str) -> None:
+async def _serve(device: str, listen: str | None) -> None:
     from blend_daemon.service.server import Server
 
-    await Server(device).serve()
+    await Server(device, listen).serve()

@@ -36,22 +36,24 @@ class Job:
     ----------
     id : the job's name, its owner's choice
     owner : key of the one who may see and touch it
-    client : ZeroMQ identity of the connection on which its messages go
+    client : the connection on which its messages go
     work : what to hand to the worker; None once the job has ended
     keep : whether it goes on when its client vanishes
     label : what it is called in the list of results
     state : see `State`
     last : its last message, once it has ended; None for a result that the store has
+    missed : moment of the monotonic clock at which its client was first found gone, None while it is there
     """
 
     id: str
     owner: str
-    client: bytes
+    client: Any
     work: Any
     keep: bool = False
     label: Mapping[str, str] = field(default_factory=dict)
     state: State = State.QUEUED
     last: Any = None
+    missed: float | None = None
 
 
 class Queue:

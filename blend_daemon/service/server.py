@@ -23,14 +23,13 @@ from blend_daemon import __version__
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, messages, runtime
 from blend_daemon.protocol.framing import Message
-from blend_daemon.protocol.limits import MAX_PIXELS
+from blend_daemon.service import doors
+from blend_daemon.service.doors import Door, Peer
 from blend_daemon.service.jobs import ENDED, IN_ALL, Job, Queue, State
 from blend_daemon.service.store import Entry, Store
 
 log = logging.getLogger("blend_daemon")
 
-LARGEST_FRAME = MAX_PIXELS * 4 * 4  # float32, four channels
-UNREAD = 256 * 1024**2  # bytes that may wait for a client that does not read, before its next message is dropped and it counts as gone
 ID_TAKEN = ("message-invalid", "A job and a preview have the same id.", "Choose another at random.")
 STATE_OF = {"result": State.DONE, "failed": State.FAILED, "cancelled": State.CANCELLED}
 
@@ -67,40 +66,42 @@ class Server:
     Parameters
     ----------
     device : for the worker: auto, cpu, cuda, cuda:N, mps or xpu
+    listen : tcp address at which paired computers are served too
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, listen: str | None = None) -> None:
         self._device = device
+        self._listen = listen
         self._device_found = "loading"
         self._queue = Queue()
         self._store = Store(runtime.results_dir())
         self._keeping: set[asyncio.Task[None]] = set()
         self._fetching: set[asyncio.Task[None]] = set()
         self._one_fetch = asyncio.Lock()
-        self._unread: dict[bytes, list[tuple[zmq.MessageTracker, int]]] = {}
         self._began = time.monotonic()
         self._ended = 0
         self._starts = 0
         self._ready = False
-        self._sketches: dict[str, bytes] = {}  # who asked for which
+        self._sketches: dict[str, Peer] = {}  # who asked for which
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
 
     async def serve(self) -> None:
         """Serve until SIGTERM, SIGINT or a client's `shutdown`."""
         self._context = zmq.asyncio.Context()
-        self._clients = self._context.socket(zmq.ROUTER)
-        # A client that has gone must be noticed: its job would compute for nobody.
-        self._clients.router_mandatory = True
-        self._clients.maxmsgsize = LARGEST_FRAME
-        self._clients.linger = 1000
+        tasks: list[asyncio.Task[Any]] = []
         _remove_sockets()  # left by a daemon that was killed; the lock is ours
-        self._clients.bind(runtime.address())
+        if self._listen:
+            tasks.append(asyncio.create_task(doors.admit(doors.zap(self._context))))
+            door = doors.remote(self._context, self._listen)
+            self._listen = door.address
+            tasks.append(asyncio.create_task(self._hear_clients(door)))
+        tasks.append(asyncio.create_task(self._hear_clients(doors.local(self._context))))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        log.info("serving %s, version %s, pid %d", runtime.address(), __version__, os.getpid())
-        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self._hear_clients()), asyncio.create_task(self._keep_worker())]
+        log.info("serving %s, version %s, pid %d", " and ".join(filter(None, [runtime.address(), self._listen])), __version__, os.getpid())
+        tasks.append(asyncio.create_task(self._keep_worker()))
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         await self._give_up("The daemon was stopped.")
@@ -120,19 +121,18 @@ class Server:
 
     # clients
 
-    async def _hear_clients(self) -> None:
+    async def _hear_clients(self, door: Door) -> None:
         while True:
-            identity, *frames = await self._clients.recv_multipart(copy=False)
-            client = identity.bytes
+            client, frames, key = await door.receive()
             try:
-                message = messages.check(framing.decode([frame.buffer for frame in frames]), messages.FROM_CLIENT)
-                await self._answer(client, message)
+                message = messages.check(framing.decode(frames), messages.FROM_CLIENT)
+                await self._answer(client, doors.own(message, key))
             except BlendError as error:
                 # Names in it are the sender's: no line break and no broken character of theirs goes into the log.
                 log.warning("refused a message: %s", ascii(str(error))[:300])
                 await self._tell(client, Message("failed", {"code": error.code, "message": str(error), "hint": error.hint}))
 
-    async def _answer(self, client: bytes, message: Message) -> None:
+    async def _answer(self, client: Peer, message: Message) -> None:
         match message.type:
             case "hello":
                 header = {"version": __version__, "pid": os.getpid(), "log": str(runtime.log_path())}
@@ -140,6 +140,8 @@ class Server:
             case "status":
                 await self._tell(client, Message("status", {"status": self._status()}))
             case "shutdown":
+                if client.door.remote:
+                    raise BlendError("not-permitted", "A blend daemon can be stopped only from its own computer.", "Stop it there.")
                 log.info("asked to stop")
                 self._stopping.set()
             case "submit":
@@ -157,7 +159,7 @@ class Server:
                 self._queue.forget(message.header["owner"], message.header["job"])
                 await self._tell(client, Message("released", {"job": message.header["job"]}))
 
-    async def _submit(self, client: bytes, message: Message) -> None:
+    async def _submit(self, client: Peer, message: Message) -> None:
         id, owner = message.header["job"], message.header["owner"]
         job = self._queue.find(owner, id)
         if job is None and (entry := self._store.find(owner, id)) and entry.box is not None:
@@ -183,7 +185,7 @@ class Server:
         await self._tell(client, Message("accepted", {"job": id, "position": self._queue.position(job)}))
         await self._dispatch()
 
-    async def _fetch(self, client: bytes, owner: str, id: str) -> None:
+    async def _fetch(self, client: Peer, owner: str, id: str) -> None:
         # In a task: others are answered while the disk is read, by one at a time.
         if len(self._fetching) >= IN_ALL:
             await self._refuse(client, id, "queue-full", "Too many results are asked for at once.", "Ask again in a moment.")
@@ -192,7 +194,7 @@ class Server:
         self._fetching.add(task)
         task.add_done_callback(self._fetching.discard)
 
-    async def _hand_out(self, client: bytes, owner: str, id: str) -> None:
+    async def _hand_out(self, client: Peer, owner: str, id: str) -> None:
         job = self._queue.find(owner, id)
         if job and job.last and job.last.type == "result":  # it could not be written, but is not forgotten yet
             await self._tell(client, job.last)
@@ -218,7 +220,7 @@ class Server:
         else:
             await self._end(job, Message("cancelled", {"job": job.id}))
 
-    async def _sketch(self, client: bytes, message: Message) -> None:
+    async def _sketch(self, client: Peer, message: Message) -> None:
         # Not queued: the worker makes it between two evaluations of whatever job runs.
         id = message.header["job"]
         if not self._ready:
@@ -231,25 +233,11 @@ class Server:
             self._sketches[id] = client
             await self._order(message)
 
-    async def _refuse(self, client: bytes, job: str, code: str, message: str, hint: str) -> None:
+    async def _refuse(self, client: Peer, job: str, code: str, message: str, hint: str) -> None:
         await self._tell(client, Message("failed", {"job": job, "code": code, "message": message, "hint": hint}))
 
-    async def _tell(self, client: bytes, message: Message) -> bool:
-        """Send, without ever waiting for the client. False if it has gone, or does not read what it is sent."""
-        self._unread = {who: rest for who, all in self._unread.items() if (rest := [one for one in all if not one[0].done])}
-        waiting = self._unread.get(client, [])
-        if sum(size for _, size in waiting) > UNREAD:
-            return False
-        try:
-            tracker = await self._clients.send_multipart([client, *framing.encode(message)], zmq.DONTWAIT, copy=False, track=True)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                raise
-            return False
-        if tracker is not None and not tracker.done:
-            size = sum(len(raster.data) for raster in message.rasters.values())
-            self._unread[client] = [*waiting, (tracker, size)]
-        return True
+    async def _tell(self, client: Peer, message: Message) -> bool:
+        return await client.door.send(client, message)
 
     def _status(self) -> dict[str, Any]:
         running = self._queue.running
@@ -265,6 +253,7 @@ class Server:
             "ended": self._ended,
             "worker_starts": self._starts,
             "log": str(runtime.log_path()),
+            "listen": self._listen,
         }
 
     # worker
@@ -333,9 +322,18 @@ class Server:
                 await asyncio.shield(task)
             elif message.type in messages.LAST:
                 await self._end(job, message)
-            elif not await self._tell(job.client, message) and not job.keep:
+            elif await self._tell(job.client, message):
+                job.missed = None
+            elif not job.keep and self._has_gone(job):
                 log.info("job %s: its client has gone", job.id[:8])
                 await self._order(Message("cancel", {"job": job.id, "owner": job.owner}))
+
+    @staticmethod
+    def _has_gone(job: Job) -> bool:
+        """Whether the job's client has been away for longer than a connection of its kind may be."""
+        now = time.monotonic()
+        job.missed = job.missed or now
+        return now - job.missed >= job.client.door.grace
 
     async def _keep(self, job: Job, result: Message) -> None:
         """Write a result to disk, then announce it. One that cannot be written is announced all the same: it is all there is of it."""

@@ -73,7 +73,7 @@ NUMBERS = (  # (argument, label, explanation, lowest, highest, default)
 )
 HIDE = ("hide-source", "Hi_de the source", "Hide the source layer, whose surroundings would show around the result")
 TARGET_LAYER = ("target-layer", "Layer", "The layer to blend into")
-ADDRESS = ("daemon", "Daemon", "ZeroMQ address of a blend daemon; empty: this computer's own, started when needed")
+ADDRESS = ("daemon", "Daemon", "Name or address of a blend daemon; empty: this computer's own, started when needed")
 JOB = ("job", "Blend", "Id of the blend; empty: the one that was finished last")
 
 NEUTRAL = 50.0

@@ -319,7 +319,7 @@ def test_a_worker_that_dies_is_told_of_and_replaced(daemon, send):
         assert client.status()["worker"] != worker
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:5555", "ipc://relative", "nonsense", "ipc:///" + "x" * 120])
+@pytest.mark.parametrize("address", ["tcp://nowhere", "ipc://relative", "no name", "../x", "ipc:///" + "x" * 120])
 def test_an_address_that_is_none_is_refused(address):
     with pytest.raises(BlendError) as error:
         Client(address)
