@@ -15,6 +15,8 @@ from gi.repository import Gimp
 from inside import NAME, WORK, Client, blend, check, lost, picture, pixels, rectangle, shot
 from screen import GIMP, launch, press, press_in_gimp, screenshot, settle, until, window, windows, xdotool
 
+from blend_daemon.protocol import keys
+
 DIALOG, DAEMON, RECOVER, METHODS = "^Deep Image Blending", "^Blend Daemon", "^Recover Blends", "^Compare Methods"
 LOOK = float(os.environ.get("LOOK", "1.5"))  # s after which a picture of the running blend is taken
 QUICK = 8  # iterations, where what comes of it matters and not how
@@ -361,6 +363,14 @@ def daemon():
         press(dialog, "alt+t")
         settle(dialog)
         screenshot("daemon-tested", DAEMON)
+        press(dialog, "alt+i")
+        question = window("^Pair with")
+        xdotool("windowfocus", "--sync", question)
+        xdotool("type", "blend-daemon pair studio tcp://studio:47811 " + 64 * "a")
+        screenshot("daemon-pairing", "^Pair with")
+        xdotool("key", "Return")
+        time.sleep(1.0)
+        screenshot("daemon-paired", DAEMON)
         press(dialog, "alt+l")
 
     Scene()
@@ -368,6 +378,8 @@ def daemon():
     config = procedure.create_config()
     config.set_property("run-mode", Gimp.RunMode.INTERACTIVE)
     assert used(user, lambda: procedure.run(config), DAEMON).index(0) == Gimp.PDBStatusType.SUCCESS
+    assert [(found.name, found.address) for found in keys.daemons()] == [("studio", "tcp://studio:47811")]
+    keys.remove("studio")
 
 
 ACTION = os.environ["ACTION"]
