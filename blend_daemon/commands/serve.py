@@ -8,13 +8,57 @@ import sys
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("serve", help="run the daemon in the foreground")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps or xpu (default: auto)")
+    parser.add_argument(
+        "--device", action="append", dest="devices", metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:N, mps or xpu (default: auto); once for each worker",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="workers on each device (default: 1)")
+    parser.add_argument(
+        "--hang-limit",
+        type=_positive,
+        default=600,
+        metavar="S",
+        help="seconds of silence after which a worker that computes is replaced (default: 600)",
+    )
+    parser.add_argument(
+        "--memory-limit",
+        type=_positive,
+        metavar="MB",
+        help="memory of a worker, beyond which it is replaced (default: its share of three quarters of the machine's)",
+    )
+    parser.add_argument(
+        "--idle-release",
+        type=_positive,
+        default=5,
+        metavar="MIN",
+        help="minutes without a job after which workers end and give their memory back (default: 5)",
+    )
+    parser.add_argument(
+        "--idle-exit",
+        type=_positive,
+        metavar="MIN",
+        help="minutes without a word from anybody after which the daemon ends (default: never)",
+    )
     parser.add_argument(
         "--listen",
         metavar="tcp://HOST:PORT",
         help="also serve the computers that `blend-daemon pair` has let in; HOST is this computer's, or *",
     )
     parser.set_defaults(run=run)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 64:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to 64")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,14 +70,14 @@ def run(args: argparse.Namespace) -> int:
 
     from blend_daemon.errors import BlendError
     from blend_daemon.protocol import keys, runtime
-    from blend_daemon.service import server
+    from blend_daemon.service import lock
 
     if args.listen:
         keys.tcp(args.listen)
     folder = runtime.private_dir(runtime.runtime_dir())
     try:
-        held = server.lock(folder)
-    except server.AlreadyRunning as error:
+        held = lock.take(folder)
+    except lock.AlreadyRunning as error:
         print(f"blend-daemon: {error} {error.hint}", file=sys.stderr)
         return 3
     try:
@@ -48,11 +92,14 @@ def run(args: argparse.Namespace) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with held:
-        asyncio.run(_serve(args.device, args.listen))
+        asyncio.run(_serve(args))
     return 0
 
 
-async def _serve(device: str, listen: str | None) -> None:
+async def _serve(args: argparse.Namespace) -> None:
+    from blend_daemon.service.pool import Limits
     from blend_daemon.service.server import Server
 
-    await Server(device, listen).serve()
+    devices = [device for device in args.devices or ["auto"] for _ in range(args.workers)]
+    limits = Limits(args.hang_limit, args.memory_limit and int(args.memory_limit * 1e6), args.idle_release * 60)
+    await Server(devices, limits, args.idle_exit and args.idle_exit * 60, args.listen).serve()

@@ -97,7 +97,7 @@ FROM_CLIENT: dict[str, Form] = {
 
 FROM_DAEMON: dict[str, Form] = {
     "welcome": Form({"version": _text, "pid": _whole, "log": _text}),
-    "accepted": Form({"job": _id, "position": _whole}),
+    "accepted": Form({"job": _id, "position": _whole, "seconds_to_start": _or_none(_number)}),
     "progress": Form(
         {
             "job": _id,

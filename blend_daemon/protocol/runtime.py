@@ -13,6 +13,7 @@ from pathlib import Path
 from blend_daemon.errors import BlendError
 
 NAME = "deep-image-blending"
+IDLE_EXIT = "60"  # min; a daemon started on demand ends when nobody has asked anything of it for so long
 DOCTOR = "Run `blend-daemon doctor` to see what is wrong."
 
 
@@ -124,7 +125,7 @@ def _sync_dir(path: Path) -> None:
 
 
 def start_daemon(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start `command serve` in a session of its own, so that it outlives the caller; its output goes to the log.
+    """Start `command serve --idle-exit 60` in a session of its own, so that it outlives the caller; its output goes to the log.
 
     Raises
     ------
@@ -134,7 +135,14 @@ def start_daemon(command: Sequence[str]) -> subprocess.Popen[bytes]:
     try:
         log_path().parent.mkdir(parents=True, exist_ok=True)
         with log_path().open("ab") as log:
-            return subprocess.Popen([*command, "serve"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/")
+            return subprocess.Popen(
+                [*command, "serve", "--idle-exit", IDLE_EXIT],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+            )
     except OSError as error:
         culprit = error.filename or command[0]
         raise BlendError("daemon-not-started", f"The blend daemon could not be started: {culprit}: {error.strerror}.", DOCTOR) from error

@@ -12,6 +12,7 @@ from blend_daemon.errors import BlendError
 
 PER_OWNER = 8
 IN_ALL = 64
+PICTURES = 4 * 1024**3  # bytes of the pictures that wait, beyond which no more are taken in
 REMEMBERED = 4  # ended jobs whose last message is kept, so that a repeated submit is answered and not computed again
 
 
@@ -28,7 +29,7 @@ class State(Enum):
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """A job.
 
@@ -37,9 +38,12 @@ class Job:
     id : the job's name, its owner's choice
     owner : key of the one who may see and touch it
     client : the connection on which its messages go
-    work : what to hand to the worker; None once the job has ended
+    work : what to hand to the worker; None once that has it, or the job has ended
+    size : bytes of its pictures
+    kind : jobs of one kind take about the same time
     keep : whether it goes on when its client vanishes
     label : what it is called in the list of results
+    notes : what its result's report is to say besides
     state : see `State`
     last : its last message, once it has ended; None for a result that the store has
     missed : moment of the monotonic clock at which its client was first found gone, None while it is there
@@ -49,8 +53,11 @@ class Job:
     owner: str
     client: Any
     work: Any
+    size: int = 0
+    kind: str = ""
     keep: bool = False
     label: Mapping[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     state: State = State.QUEUED
     last: Any = None
     missed: float | None = None
@@ -62,42 +69,46 @@ class Queue:
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
         self._ended: deque[Job] = deque(maxlen=REMEMBERED)
-        self.running: Job | None = None
+        self.running: list[Job] = []
 
     def find(self, owner: str, id: str) -> Job | None:
         """The owner's job of that id; another owner's is as good as none."""
-        running = [self.running] if self.running else []
-        candidates = [*running, *self._waiting.get(owner, ()), *self._ended]
+        candidates = [*self.running, *self._waiting.get(owner, ()), *self._ended]
         return next((job for job in candidates if job.owner == owner and job.id == id), None)
 
     def holds(self, id: str) -> bool:
         """Whether a job of that id waits or runs, whosever it is."""
-        return any(job.id == id for job in [*([self.running] if self.running else []), *self.waiting()])
+        return any(job.id == id for job in [*self.running, *self.waiting()])
 
     def add(self, job: Job) -> None:
         """Queue a job. Raises BlendError `queue-full`."""
         own = len(self._waiting.get(job.owner, ()))
         if own >= PER_OWNER or len(self) >= IN_ALL:
             raise BlendError("queue-full", "Too many blends are waiting already.", "Wait for one to end, or cancel one.")
+        size = sum(other.size for other in self.waiting())
+        if size and size + job.size > PICTURES:  # one is always taken in, however large
+            message = f"The pictures of the blends that wait already hold {size / 1e9:.1f} GB of memory, and this one's do not fit in."
+            raise BlendError("queue-full", message, "Wait for one to end, or cancel one.")
         self._waiting.setdefault(job.owner, deque()).append(job)
 
     def next(self) -> Job | None:
-        """Take the next job to run, if none runs: the oldest of the owner whose turn it is."""
-        if self.running or not self._waiting:
+        """Take the next job to run: the oldest of the owner whose turn it is. None if none waits."""
+        if not self._waiting:
             return None
         owner, jobs = next(iter(self._waiting.items()))
-        self.running = jobs.popleft()
-        self.running.state = State.RUNNING
+        job = jobs.popleft()
+        job.state = State.RUNNING
+        self.running.append(job)
         # The owner goes to the end of the line, so that a second one need not wait for all of the first one's jobs.
         del self._waiting[owner]
         if jobs:
             self._waiting[owner] = jobs
-        return self.running
+        return job
 
     def end(self, job: Job, state: State, last: Any) -> None:
         """Record how a job ended and its last message; its work is forgotten."""
-        if job is self.running:
-            self.running = None
+        if job in self.running:
+            self.running.remove(job)
         elif job.owner in self._waiting:
             jobs = self._waiting[job.owner]
             if job in jobs:
@@ -120,10 +131,8 @@ class Queue:
         return [line[k] for k in range(rounds) for line in lines if k < len(line)]
 
     def position(self, job: Job) -> int:
-        """How many jobs come before this one, the running one included; 0 if it runs."""
-        if job is self.running:
-            return 0
-        return self.waiting().index(job) + (self.running is not None)
+        """How many jobs come before this one, the running ones included; 0 if it runs."""
+        return 0 if job in self.running else self.waiting().index(job) + len(self.running)
 
     def __len__(self) -> int:
         return sum(len(jobs) for jobs in self._waiting.values())

@@ -1,20 +1,17 @@
-"""The broker: takes jobs from clients, hands them to the worker one by one, and passes its words back. It computes nothing,
-so it answers at once whatever the worker does."""
+"""The broker: takes jobs from clients, hands them to workers, and passes their words back. It computes nothing, so it answers at once
+whatever the workers do."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import logging
 import os
 import signal
-import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import zmq
 import zmq.asyncio
@@ -23,36 +20,22 @@ from blend_daemon import __version__
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, messages, runtime
 from blend_daemon.protocol.framing import Message
-from blend_daemon.service import doors
+from blend_daemon.service import doors, estimate
 from blend_daemon.service.doors import Door, Peer
-from blend_daemon.service.jobs import ENDED, IN_ALL, Job, Queue, State
+from blend_daemon.service.jobs import ENDED, IN_ALL, PICTURES, Job, Queue, State
+from blend_daemon.service.notify import notify
+from blend_daemon.service.pool import Ending, Limits, Pool, Worker, memory_of
 from blend_daemon.service.store import Entry, Store
 
 log = logging.getLogger("blend_daemon")
 
+BEING_WRITTEN = 4  # results on their way to the disk, beyond which no job is started
+TICK = 1.0  # s between two looks at whether clients are still there
+FINISHING = 5.0  # s that jobs are given to end by themselves when the daemon stops
+PARKING = 8.0  # s after which it waits no longer
+STOPPED = ("daemon-stopped", "The daemon was stopped.", "Try again.")
 ID_TAKEN = ("message-invalid", "A job and a preview have the same id.", "Choose another at random.")
 STATE_OF = {"result": State.DONE, "failed": State.FAILED, "cancelled": State.CANCELLED}
-
-
-class AlreadyRunning(BlendError):
-    """Another daemon holds the lock."""
-
-
-def lock(folder: Path) -> IO[str]:
-    """Take the one lock of a runtime folder; it is free again when its holder ends, however it ends.
-
-    Raises
-    ------
-    AlreadyRunning
-        if another daemon has it
-    """
-    file = (folder / "lock").open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise AlreadyRunning("daemon-running", "A blend daemon is running already.", "`blend-daemon status` tells of it.") from None
-    return file
 
 
 def _remove_sockets() -> None:
@@ -65,30 +48,35 @@ class Server:
 
     Parameters
     ----------
-    device : for the worker: auto, cpu, cuda, cuda:N, mps or xpu
+    devices : for each worker: auto, cpu, cuda, cuda:N, mps or xpu
+    limits : of each worker
+    idle_exit : s without a word from any client and without a job after which the daemon ends; None: never
     listen : tcp address at which paired computers are served too
     """
 
-    def __init__(self, device: str, listen: str | None = None) -> None:
-        self._device = device
+    def __init__(
+        self,
+        devices: Sequence[str] = ("auto",),
+        limits: Limits | None = None,
+        idle_exit: float | None = None,
+        listen: str | None = None,
+    ) -> None:
         self._listen = listen
-        self._device_found = "loading"
+        self._context = zmq.asyncio.Context()
         self._queue = Queue()
         self._store = Store(runtime.results_dir())
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._pool = Pool(self._context, devices, limits or Limits(), self._hear_worker, self._worker_ended)
+        self._durations = estimate.Durations()
+        self._keeping: dict[Job, asyncio.Task[None]] = {}
         self._fetching: set[asyncio.Task[None]] = set()
         self._one_fetch = asyncio.Lock()
-        self._began = time.monotonic()
-        self._ended = 0
-        self._starts = 0
-        self._ready = False
-        self._sketches: dict[str, Peer] = {}  # who asked for which
-        self._process: asyncio.subprocess.Process | None = None
+        self._idle_exit = idle_exit
+        self._began = self._heard = time.monotonic()
+        self._ends: Counter[str] = Counter()
         self._stopping = asyncio.Event()
 
     async def serve(self) -> None:
-        """Serve until SIGTERM, SIGINT or a client's `shutdown`."""
-        self._context = zmq.asyncio.Context()
+        """Serve until SIGTERM, SIGINT or a client's `shutdown`; then jobs are given a moment to end, see `_park`."""
         tasks: list[asyncio.Task[Any]] = []
         _remove_sockets()  # left by a daemon that was killed; the lock is ours
         if self._listen:
@@ -101,29 +89,78 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         log.info("serving %s, version %s, pid %d", " and ".join(filter(None, [runtime.address(), self._listen])), __version__, os.getpid())
-        tasks.append(asyncio.create_task(self._keep_worker()))
+        notify("READY=1")
+        tasks += [asyncio.create_task(part) for part in (self._pool.keep(), self._look_after())]
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
-        await self._give_up("The daemon was stopped.")
+        self._stopping.set()
+        notify("STOPPING=1")
+        await self._park()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *self._keeping, *self._fetching, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._keeping.values(), *self._fetching, return_exceptions=True)
         self._context.destroy(1000)
         _remove_sockets()
         log.info("stopped")
         for task in done - {stop}:
             task.result()
 
-    async def _give_up(self, why: str) -> None:
-        running = self._queue.running if not self._keeping else None
-        for job in [*([running] if running else []), *self._queue.waiting()]:
-            await self._fail(job, "daemon-stopped", why, "Try again.")
+    async def _park(self) -> None:
+        """End all jobs: those that wait at once, those that run with a result if they can have one in time, the best so far."""
+        for job in self._queue.waiting():
+            await self._fail(job, *STOPPED)
+        began = time.monotonic()
+        hurried: set[Job] = set()
+        while self._queue.running and (spent := time.monotonic() - began) < PARKING:
+            for worker in self._pool.workers:
+                slow = spent > FINISHING or worker.ends is None or worker.ends > began + FINISHING
+                if worker.job and worker.job not in hurried and slow:
+                    hurried.add(worker.job)
+                    worker.job.notes.append("The blend daemon was stopped before this blend was done: it is the best there was so far.")
+                    await worker.order(Message("finish", {"job": worker.job.id, "owner": worker.job.owner}))
+            await asyncio.sleep(0.05)
+        for job in [job for job in self._queue.running if job not in self._keeping]:
+            await self._fail(job, *STOPPED)
+
+    async def _look_after(self) -> None:
+        """What is to be done every second."""
+        while True:
+            await asyncio.sleep(TICK)
+            notify("WATCHDOG=1")
+            for job in [*self._queue.running, *self._queue.waiting()]:
+                # Long before there is news of its job, a client that has gone is found out by a word that says nothing new.
+                if not job.keep and job not in self._keeping:
+                    await self._reach(job, _welcome())
+            busy = self._queue.running or len(self._queue) or any(worker.sketches for worker in self._pool.workers)
+            if busy:
+                self._heard = time.monotonic()
+            if self._idle_exit is not None and time.monotonic() - self._heard > self._idle_exit:
+                log.info("nobody has said a word for %.0f s", self._idle_exit)
+                self._stopping.set()
+
+    async def _reach(self, job: Job, message: Message) -> None:
+        """Tell a job's client; if that has been away for longer than a connection of its kind may be, the job is given up."""
+        now = time.monotonic()
+        if await self._tell(job.client, message):
+            job.missed = None
+        elif not job.keep:
+            job.missed = job.missed or now
+            if now - job.missed >= job.client.door.grace:
+                await self._abandon(job)
+
+    async def _abandon(self, job: Job) -> None:
+        log.info("job %s: its client has gone", job.id[:8])
+        if job.state is State.QUEUED:
+            await self._end(job, Message("cancelled", {"job": job.id}))
+        elif worker := self._pool.on(job):
+            await worker.order(Message("cancel", {"job": job.id, "owner": job.owner}))
 
     # clients
 
     async def _hear_clients(self, door: Door) -> None:
         while True:
             client, frames, key = await door.receive()
+            self._heard = time.monotonic()
             try:
                 message = messages.check(framing.decode(frames), messages.FROM_CLIENT)
                 await self._answer(client, doors.own(message, key))
@@ -135,8 +172,7 @@ class Server:
     async def _answer(self, client: Peer, message: Message) -> None:
         match message.type:
             case "hello":
-                header = {"version": __version__, "pid": os.getpid(), "log": str(runtime.log_path())}
-                await self._tell(client, Message("welcome", header))
+                await self._tell(client, _welcome())
             case "status":
                 await self._tell(client, Message("status", {"status": self._status()}))
             case "shutdown":
@@ -165,12 +201,15 @@ class Server:
         if job is None and (entry := self._store.find(owner, id)) and entry.box is not None:
             await self._fetch(client, owner, id)
             return
-        if job is None and id in self._sketches:
-            await self._refuse(client, id, *ID_TAKEN)
+        if job is None and (self._stopping.is_set() or any(id in worker.sketches for worker in self._pool.workers)):
+            await self._refuse(client, id, *(STOPPED if self._stopping.is_set() else ID_TAKEN))
             return
         if job is None:
             header = message.header
-            job = Job(id, owner, client, message, header.get("keep", False), header.get("label", {}))
+            job = Job(
+                id, owner, client, message, size=_size(message), kind=str(header["parameters"].get("preset", "")),
+                keep=header.get("keep", False), label=header.get("label", {}),
+            )  # fmt: skip
             try:
                 self._queue.add(job)
             except BlendError as error:
@@ -182,7 +221,7 @@ class Server:
         if job.state in ENDED:
             await (self._tell(client, job.last) if job.last else self._fetch(client, owner, id))
             return
-        await self._tell(client, Message("accepted", {"job": id, "position": self._queue.position(job)}))
+        await self._tell_positions([job])
         await self._dispatch()
 
     async def _fetch(self, client: Peer, owner: str, id: str) -> None:
@@ -212,7 +251,8 @@ class Server:
         if job is None or job.state in ENDED:
             return  # it crossed with the job's last message
         if job.state is State.RUNNING:
-            await self._order(message)
+            if worker := self._pool.on(job):
+                await worker.order(message)
         elif message.type == "adjust":
             work = job.work
             parameters = {**work.header["parameters"], **message.header["sliders"]}
@@ -221,17 +261,20 @@ class Server:
             await self._end(job, Message("cancelled", {"job": job.id}))
 
     async def _sketch(self, client: Peer, message: Message) -> None:
-        # Not queued: the worker makes it between two evaluations of whatever job runs.
+        # Not queued: a worker makes it between two evaluations of whatever job it runs.
         id = message.header["job"]
-        if not self._ready:
-            await self._refuse(client, id, "worker-loading", "The blend daemon is still loading its network.", "Ask again in a moment.")
-        elif id in self._sketches or self._queue.holds(id):
+        sketches = {id: size for worker in self._pool.workers for id, (_, size) in worker.sketches.items()}
+        worker = self._pool.for_sketch()
+        if id in sketches or self._queue.holds(id):
             await self._refuse(client, id, *ID_TAKEN)
-        elif len(self._sketches) >= IN_ALL:
+        elif worker is None:
+            self._pool.wake(1)
+            await self._refuse(client, id, "worker-loading", "The blend daemon is still loading its network.", "Ask again in a moment.")
+        elif len(sketches) >= IN_ALL or (sketches and sum(sketches.values()) + _size(message) > PICTURES):
             await self._refuse(client, id, "queue-full", "Too many previews are asked for at once.", "Ask again in a moment.")
         else:
-            self._sketches[id] = client
-            await self._order(message)
+            worker.sketches[id] = (client, _size(message))
+            await worker.order(message)
 
     async def _refuse(self, client: Peer, job: str, code: str, message: str, hint: str) -> None:
         await self._tell(client, Message("failed", {"job": job, "code": code, "message": message, "hint": hint}))
@@ -240,128 +283,114 @@ class Server:
         return await client.door.send(client, message)
 
     def _status(self) -> dict[str, Any]:
-        running = self._queue.running
+        workers = self._pool.workers
+        results, size = self._store.size()
         return {
             "version": __version__,
             "protocol": framing.VERSION,
             "pid": os.getpid(),
-            "worker": self._process.pid if self._process and self._process.returncode is None else None,
+            "worker": next((worker.pid for worker in workers if worker.pid), None),
             "uptime": round(time.monotonic() - self._began, 1),
-            "device": self._device_found,
-            "running": running.id if running else None,
+            "device": ", ".join(dict.fromkeys(worker.device for worker in workers)),
+            "running": self._queue.running[0].id if self._queue.running else None,
             "waiting": len(self._queue),
-            "ended": self._ended,
-            "worker_starts": self._starts,
+            "ended": self._ends.total(),
+            "ends": dict(self._ends),
+            "worker_starts": sum(worker.starts for worker in workers),
+            "memory": memory_of("self"),
+            "workers": [
+                {
+                    "pid": worker.pid, "device": worker.device, "state": worker.state, "job": worker.job and worker.job.id,
+                    "sketches": len(worker.sketches), "memory": worker.pid and memory_of(worker.pid), "starts": worker.starts,
+                }
+                for worker in workers
+            ],
+            "results": {"count": results, "bytes": size},
             "log": str(runtime.log_path()),
             "listen": self._listen,
-        }
+        }  # fmt: skip
 
-    # worker
+    # workers
 
-    async def _keep_worker(self) -> None:
-        while True:
-            process = await self._start_worker()
-            died = asyncio.create_task(process.wait())
-            hearing = asyncio.create_task(self._hear_worker())
-            try:
-                await asyncio.wait([died, hearing], return_when=asyncio.FIRST_COMPLETED)
-                if hearing.done():
-                    hearing.result()
-            finally:
-                hearing.cancel()
-                died.cancel()
-                if process.returncode is None:
-                    process.kill()
-                code = await process.wait()
-                loaded, self._ready = self._ready, False
-                self._worker.close(0)
-            log.error("the worker ended with code %s", code)
-            how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
-            for id, client in self._sketches.items():
-                await self._refuse(client, id, "worker-died", "The process that computes has ended.", f"The log is {runtime.log_path()}.")
-            self._sketches.clear()
-            if self._queue.running and not self._keeping:
-                hint = f"Try again, with a smaller selection or the preset draft. The log is {runtime.log_path()}."
-                await self._fail(self._queue.running, "worker-died", f"The process that computes was ended by {how}.", hint)
-            if not loaded:
-                # The next one would most likely end in the same way: those who wait must hear of it.
-                for job in self._queue.waiting():
-                    await self._fail(job, "worker-died", f"The process that computes could not start: {how}.", runtime.DOCTOR)
-            await asyncio.sleep(1.0)  # a worker that dies at once must not make the machine busy
+    async def _hear_worker(self, worker: Worker, message: Message) -> None:
+        if message.type == "welcome":
+            if message.header["version"] != __version__:
+                log.error("version %s has been installed while version %s runs", message.header["version"], __version__)
+                self._stopping.set()  # what starts next is the new one; until then the two could misunderstand each other
+                return
+            await self._dispatch()
+        elif asker := worker.sketches.pop(message.header["job"], None):
+            await self._tell(asker[0], message)
+        elif (job := worker.job) and message.header["job"] == job.id:
+            if message.type in messages.LAST:
+                worker.job = None
+                if message.type == "result":
+                    self._durations.learn(job.kind, time.monotonic() - worker.began)
+                    # A task of its own: meanwhile the worker computes the next one, or dies.
+                    self._keeping[job] = asyncio.create_task(self._keep(job, message))
+                    await self._dispatch()
+                else:
+                    await self._end(job, message)
+                return
+            if message.type == "progress" and (left := message.header["seconds_left"]) is not None:
+                worker.ends = time.monotonic() + left
+            await self._reach(job, message)
 
-    async def _start_worker(self) -> asyncio.subprocess.Process:
-        self._starts += 1
-        self._worker = self._context.socket(zmq.PAIR)
-        self._worker.linger = 0
-        address = f"ipc://{runtime.runtime_dir() / f'worker-{self._starts}'}"
-        self._worker.bind(address)
-        command = [sys.executable, "-m", "blend_daemon.service.worker", address, self._device]
-        self._process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
-        return self._process
-
-    async def _hear_worker(self) -> None:
-        while True:
-            frames = await self._worker.recv_multipart(copy=False)
-            message = framing.decode([frame.buffer for frame in frames])
-            if message.type == "welcome":
-                self._ready, self._device_found = True, message.header["device"]
-                log.info("worker %d ready on %s", message.header["pid"], self._device_found)
-                await self._dispatch()
-                continue
-            asker = self._sketches.pop(message.header["job"], None)
-            if asker:
-                await self._tell(asker, message)
-                continue
-            job = self._queue.running
-            if job is None or message.header["job"] != job.id:
-                continue
-            if message.type == "result":
-                # A task of its own: a worker that dies now takes no finished result with it.
-                task = asyncio.create_task(self._keep(job, message))
-                self._keeping.add(task)
-                await asyncio.shield(task)
-            elif message.type in messages.LAST:
-                await self._end(job, message)
-            elif await self._tell(job.client, message):
-                job.missed = None
-            elif not job.keep and self._has_gone(job):
-                log.info("job %s: its client has gone", job.id[:8])
-                await self._order(Message("cancel", {"job": job.id, "owner": job.owner}))
-
-    @staticmethod
-    def _has_gone(job: Job) -> bool:
-        """Whether the job's client has been away for longer than a connection of its kind may be."""
-        now = time.monotonic()
-        job.missed = job.missed or now
-        return now - job.missed >= job.client.door.grace
+    async def _worker_ended(self, worker: Worker, ending: Ending) -> None:
+        for id, (client, _) in worker.sketches.items():
+            await self._refuse(client, id, ending.code, f"The process that computes {ending.how}.", f"The log is {runtime.log_path()}.")
+        worker.sketches.clear()
+        job, worker.job = worker.job, None
+        if job:
+            await self._fail(job, ending.code, f"The process that computes {ending.how}.", ending.hint)
+        if not ending.loaded and not any(other.ready for other in self._pool.workers):
+            # The next one would most likely end in the same way: those who wait must hear of it.
+            for job in self._queue.waiting():
+                await self._fail(job, ending.code, f"The process that computes {ending.how}.", ending.hint)
 
     async def _keep(self, job: Job, result: Message) -> None:
         """Write a result to disk, then announce it. One that cannot be written is announced all the same: it is all there is of it."""
+        if job.notes:
+            result = _noted(result, *job.notes)
         try:
             await asyncio.to_thread(self._store.keep, job.owner, job.label, result)
         except (OSError, BlendError) as error:
             log.error("job %s: its result cannot be kept: %s", job.id[:8], error)
-            note = f"The blend daemon could not keep a copy of this result ({error})."
-            report = {**result.header["report"], "notes": [*result.header["report"].get("notes", ()), note]}
-            result = Message(result.type, {**result.header, "report": report}, result.rasters)
+            result = _noted(result, f"The blend daemon could not keep a copy of this result ({error}).")
         finally:
-            self._keeping = {task for task in self._keeping if task is not asyncio.current_task()}
+            del self._keeping[job]
         await self._end(job, result)
 
-    async def _order(self, message: Message) -> None:
-        # Never waits: a worker that has just died takes nothing more, and `_keep_worker` tells what became of its job.
-        with suppress(zmq.ZMQError):
-            await self._worker.send_multipart(framing.encode(message), zmq.DONTWAIT, copy=False)
-
     async def _dispatch(self) -> None:
-        if not self._ready:
-            return
-        job = self._queue.next()
-        if job:
+        started = False
+        for worker in self._pool.free():
+            if self._stopping.is_set() or len(self._keeping) >= BEING_WRITTEN or not (job := self._queue.next()):
+                break
             log.info("job %s started", job.id[:8])
-            await self._order(job.work)
-            for waiting in self._queue.waiting():
-                await self._tell(waiting.client, Message("accepted", {"job": waiting.id, "position": self._queue.position(waiting)}))
+            await worker.take(job)
+            started = True
+        if len(self._queue):
+            self._pool.wake(len(self._queue))
+            if started:
+                await self._tell_positions(self._queue.waiting())
+
+    async def _tell_positions(self, jobs: Sequence[Job]) -> None:
+        starts = self._starts()
+        for job in jobs:
+            header = {"job": job.id, "position": self._queue.position(job), "seconds_to_start": starts.get(job, 0.0)}
+            await self._tell(job.client, Message("accepted", header))
+
+    def _starts(self) -> dict[Job, float | None]:
+        """Seconds until each waiting job starts."""
+        now, left = time.monotonic(), []
+        for worker in (worker for worker in self._pool.workers if worker.ready):
+            ends = worker.ends
+            if worker.job and ends is None and (length := self._durations.guess(worker.job.kind)) is not None:
+                ends = worker.began + length
+            left.append(0.0 if worker.job is None else None if ends is None else ends - now)
+        waiting = self._queue.waiting()
+        starts = estimate.starts(left, [self._durations.guess(job.kind) for job in waiting])
+        return {job: start if start is None else round(start, 1) for job, start in zip(waiting, starts, strict=True)}
 
     async def _fail(self, job: Job, code: str, message: str, hint: str) -> None:
         await self._end(job, Message("failed", {"job": job.id, "code": code, "message": message, "hint": hint}))
@@ -370,7 +399,7 @@ class Server:
         entry = self._store.find(job.owner, job.id)
         kept = last.type == "result" and entry is not None and entry.box is not None
         self._queue.end(job, STATE_OF[last.type], None if kept else last)
-        self._ended += 1
+        self._ends[last.type] += 1
         log.info("job %s: %s %s", job.id[:8], last.type, last.header.get("message", ""))
         told = await self._tell(job.client, last)
         if not kept and not told and job.keep:
@@ -378,6 +407,19 @@ class Server:
         elif not kept:
             self._store.end(job.id, job.owner)
         await self._dispatch()
+
+
+def _welcome() -> Message:
+    return Message("welcome", {"version": __version__, "pid": os.getpid(), "log": str(runtime.log_path())})
+
+
+def _size(message: Message) -> int:
+    return sum(len(raster.data) for raster in message.rasters.values())
+
+
+def _noted(result: Message, *notes: str) -> Message:
+    report = result.header["report"]
+    return Message(result.type, {**result.header, "report": {**report, "notes": [*report.get("notes", ()), *notes]}}, result.rasters)
 
 
 def _listed(entries: Sequence[Entry]) -> list[dict[str, Any]]:

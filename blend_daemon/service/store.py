@@ -134,6 +134,12 @@ class Store:
             entries = [entry for entry in self._entries.values() if entry.owner == owner]
         return sorted(entries, key=lambda entry: -entry.ended)
 
+    def size(self) -> tuple[int, int]:
+        """How many results lie there, and their bytes."""
+        with self._lock:
+            sizes = [entry.bytes for entry in self._entries.values() if entry.box is not None]
+        return len(sizes), sum(sizes)
+
     def fetch(self, owner: str, job: str) -> Message:
         """A result as it was announced.
 

@@ -24,10 +24,12 @@ from blend_daemon.protocol.framing import Message, Raster
 
 PROGRESS_INTERVAL = 0.1
 PREVIEW_INTERVAL = 0.4
+NICENESS = 5  # the broker, and whatever the user is doing, come first
 
 
 def main(address: str, device: str) -> None:
     """Serve the broker at `address` until it goes."""
+    os.nice(NICENESS)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     socket = zmq.Context().socket(zmq.PAIR)
     socket.linger = 1000

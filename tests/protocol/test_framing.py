@@ -35,7 +35,7 @@ MESSAGES = {
     "status?": Message("status"),
     "shutdown": Message("shutdown"),
     "welcome": Message("welcome", {"version": "0.1.0", "pid": 7, "log": "/log"}),
-    "accepted": Message("accepted", {"job": JOB, "position": 2}),
+    "accepted": Message("accepted", {"job": JOB, "position": 2, "seconds_to_start": 30.5}),
     "progress": Message(
         "progress",
         {"job": JOB, "stage": "stage 1", "evaluation": 3, "evaluations": 9, "loss": 0.5, "losses": {"style": 0.25}, "seconds_left": None},
@@ -146,6 +146,7 @@ WRONG = {
     "previews": [None, 1, "yes"],
     "loss": [None, *NO_NUMBER],
     "seconds_left": NO_NUMBER,
+    "seconds_to_start": NO_NUMBER,
     **dict.fromkeys(["version", "log", "stage", "code", "message", "hint"], NO_TEXT),
     **dict.fromkeys(["pid", "position", "evaluation", "evaluations"], NO_WHOLE),
     **dict.fromkeys(["losses", "report", "status"], NO_MAPPING),

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from blend_daemon.errors import BlendError
-from blend_daemon.service.jobs import ENDED, IN_ALL, PER_OWNER, REMEMBERED, Job, Queue, State
+from blend_daemon.service.jobs import ENDED, IN_ALL, PER_OWNER, PICTURES, REMEMBERED, Job, Queue, State
 
 
 def add(queue: Queue, owner: str, id: str) -> Job:
@@ -44,13 +44,24 @@ def test_a_late_owner_need_not_wait_for_all_of_anothers_jobs():
     assert drain(queue) == ["a2", "b1", "a3"]
 
 
-def test_one_job_runs_at_a_time():
+def test_each_worker_takes_one_and_the_others_wait():
     queue = Queue()
-    job, other = add(queue, "a", "1"), add(queue, "a", "2")
-    assert queue.next() is job
-    assert queue.next() is None
-    assert (queue.position(job), queue.position(other)) == (0, 1)
-    assert job.state is State.RUNNING
+    jobs = [add(queue, "a", id) for id in "123"]
+    assert [queue.next(), queue.next()] == jobs[:2]
+    assert queue.running == jobs[:2]
+    assert [queue.position(job) for job in jobs] == [0, 0, 2]
+    assert [job.state for job in jobs] == [State.RUNNING, State.RUNNING, State.QUEUED]
+
+
+def test_pictures_that_wait_are_bounded_but_one_is_always_taken():
+    queue = Queue()
+    queue.add(Job("1", "a", b"", "work", size=2 * PICTURES))
+    with pytest.raises(BlendError, match=r"8\.6 GB") as error:
+        queue.add(Job("2", "b", b"", "work", size=1))
+    assert error.value.code == "queue-full"
+    queue.next()
+    queue.add(Job("2", "b", b"", "work", size=PICTURES - 1))
+    queue.add(Job("3", "c", b"", "work", size=1))
 
 
 def test_a_waiting_job_can_end():
@@ -111,8 +122,8 @@ def test_whatever_happens_each_job_ends_once_and_the_positions_are_the_order(see
             job = live.pop(chance.randrange(len(live)))
             queue.end(job, chance.choice(ENDED), "last")
             ended.append(job)
-        in_order = [*([queue.running] if queue.running else []), *queue.waiting()]
+        in_order = [*queue.running, *queue.waiting()]
         assert sorted(job.id for job in in_order) == sorted(job.id for job in live)
-        assert [queue.position(job) for job in in_order] == list(range(len(in_order)))
-        assert sum(job.state is State.RUNNING for job in live) == (queue.running is not None)
+        assert [queue.position(job) for job in queue.waiting()] == list(range(len(queue.running), len(in_order)))
+        assert [job for job in live if job.state is State.RUNNING] == sorted(queue.running, key=live.index)
         assert all(job.state in ENDED and job.last == "last" for job in ended)
