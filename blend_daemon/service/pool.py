@@ -184,6 +184,10 @@ class Worker:
                 message = framing.decode([frame.buffer for frame in frames])
             except BlendError as error:
                 return Ending("worker-died", f"said what cannot be read: {error}", runtime.DOCTOR, self.ready)
+            if message.type == "status":  # before it is ready
+                self.device = message.header["status"]["device"]
+                log.info("worker %d: %s", self.number, message.header["status"]["step"])
+                continue
             if message.type == "welcome":
                 self.ready, self.device = True, message.header["device"]
                 log.info("worker %d: process %d ready on %s", self.number, message.header["pid"], self.device)

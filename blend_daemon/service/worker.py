@@ -1,7 +1,7 @@
 """The worker process: keeps the network warm and computes one job at a time.
 
-It speaks the client's protocol with the broker: jobs, sketches and words about the running job come in, the rest goes out. `welcome`
-tells that the network is loaded.
+It speaks the client's protocol with the broker: jobs, sketches and words about the running job come in, the rest goes out. `status` tells
+that the network's weights are being fetched, where there are none yet, `welcome` that the network is loaded.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import numpy as np
 import zmq
 
 from blend_daemon import __version__
-from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, Progress, blend, sketch, warm
+from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, Progress, blend, sketch, warm, weights
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, runtime
 from blend_daemon.protocol.framing import Message, Raster
 
+FETCHING = "fetching"  # the device's name while the network's weights are fetched
 PROGRESS_INTERVAL = 0.1
 PREVIEW_INTERVAL = 0.4
 NICENESS = 5  # the broker, and whatever the user is doing, come first
@@ -35,6 +36,8 @@ def main(address: str, device: str) -> None:
     socket.linger = 1000
     socket.connect(address)
     try:
+        if not weights.path().exists():
+            weights.ensure(lambda step: _send(socket, Message("status", {"status": {"device": FETCHING, "step": step}})))
         name = warm(device)
     except BlendError as error:
         # Each job will tell the same to its user; a worker that refuses to start could only be restarted for ever.

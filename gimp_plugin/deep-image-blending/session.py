@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,13 @@ def _(text):
 
 
 STAGES = {"stage 1": lambda: _("first stage"), "stage 2": lambda: _("second stage"), "style": lambda: _("style transfer")}
+
+
+PREPARING = {
+    "loading": lambda: _("The blend daemon is loading its network"),
+    "fetching": lambda: _("The blend daemon is fetching its network's weights, about 50 MB, once"),
+}
+ASK = 1.0  # s between questions for the daemon's state
 
 
 def run(procedure, run_mode, image, drawables, config) -> Gimp.PDBStatusType:
@@ -71,6 +79,7 @@ class Session:
         self._client: Client | None = None
         self._job: str | None = None
         self._device = ""
+        self._asking, self._ask_at = True, 0.0  # for the daemon's state, until the job makes progress
         self.result: Message | None = None
 
     def follow(self) -> Iterator[tuple[str, float] | None]:
@@ -91,7 +100,6 @@ class Session:
                 said = state
                 yield (_("Starting the blend daemon") if state == "starting" else _("Connecting to the blend daemon")), 0.0
             yield None
-        self._client.ask_status()
         self._job = self._client.submit(
             request.source, request.target, request.mask, request.offset, self._options.parameters, previews=self._watch is not None,
             label={"image": self._image.get_name(), "layer": self._subject.source.get_name()},
@@ -103,12 +111,16 @@ class Session:
                 if step:
                     yield step
             if not arrived:
+                if self._asking and time.monotonic() > self._ask_at:
+                    self._ask_at = time.monotonic() + ASK
+                    self._client.ask_status()
                 yield None
 
     def _hear(self, message: Message) -> tuple[str, float] | None:
         header = message.header
         if message.type == "status":
-            self._device = header["status"]["device"]
+            known, self._device = self._device, header["status"]["device"]
+            return (self._preparing(), 0.0) if self._asking and known != self._device else None
         if header.get("job", self._job) != self._job:
             return None
         if self._watch and message.type in ("progress", "preview"):
@@ -118,23 +130,23 @@ class Session:
         if message.type == "cancelled":
             raise BlendError("cancelled", _("The blend was cancelled."), "")
         if message.type == "accepted":
-            waiting = _("Waiting for {count} other blends").format(count=header["position"])
-            return (waiting if header["position"] else self._preparing()), 0.0
+            return (_waiting(header) if header["position"] else self._preparing()), 0.0
         if message.type == "progress":
+            self._asking = False
             return self._told(header), header["evaluation"] / header["evaluations"]
         if message.type == "result":
             self.result = message
         return None
 
     def _preparing(self) -> str:
-        return _("The blend daemon is loading its network") if self._device == "loading" else _("Preparing the blend")
+        return PREPARING.get(self._device, lambda: _("Preparing the blend"))()
 
     def _told(self, header: Mapping) -> str:
         stage = STAGES.get(header["stage"], lambda: header["stage"])()
         text = _("Blending, {stage}: {evaluation} of {evaluations}").format(
             stage=stage, evaluation=header["evaluation"], evaluations=header["evaluations"]
         )
-        if self._device not in ("", "loading"):
+        if self._device not in ("", *PREPARING):
             text = _("{text}, on {device}").format(text=text, device=self._device)
         if header["seconds_left"] is not None:
             text = _("{text}, {seconds} s left").format(text=text, seconds=round(header["seconds_left"]))
@@ -186,6 +198,12 @@ class Session:
         if self._client:
             self._client.close()
             self._client = None
+
+
+def _waiting(header: Mapping) -> str:
+    text = _("Waiting for {count} other blends").format(count=header["position"])
+    left = header["seconds_to_start"]
+    return text if left is None else _("{text}, about {seconds} s").format(text=text, seconds=round(left))
 
 
 def _check(image, drawables):

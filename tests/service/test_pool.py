@@ -313,3 +313,18 @@ def test_a_limit_that_is_none_is_refused(words, fresh_daemon):
     done = fresh_daemon.command("serve", *words)
     assert done.returncode == 2
     assert words[0] in done.stderr
+
+
+def test_weights_that_are_missing_are_fetched_first_and_it_says_so(fresh_daemon, send):
+    fresh_daemon.environment["BLEND_DAEMON_WEIGHTS_DIR"] = str(fresh_daemon.folder / "weights")
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as client, Client(fresh_daemon.address) as other:
+        job = send(client)
+        seen = set()
+        deadline = time.monotonic() + 120
+        while (status := other.status()) and not status["running"]:
+            seen.add(status["device"])
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.05)
+        assert "fetching" in seen
+        until(client, job, "result")
