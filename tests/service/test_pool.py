@@ -319,7 +319,7 @@ def test_weights_that_are_missing_are_fetched_first_and_it_says_so(fresh_daemon,
     fresh_daemon.environment["BLEND_DAEMON_WEIGHTS_DIR"] = str(fresh_daemon.folder / "weights")
     fresh_daemon.start()
     with Client(fresh_daemon.address) as client, Client(fresh_daemon.address) as other:
-        job = send(client)
+        job = send(client, {"preset": "draft"})
         seen = set()
         deadline = time.monotonic() + 120
         while (status := other.status()) and not status["running"]:
