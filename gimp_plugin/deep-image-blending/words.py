@@ -24,6 +24,8 @@ SENTENCES = (  # (code, what a translation says)
     ("weights-unreachable", "The network's weights could not be fetched. Connect, and run “blend-daemon weights” in a terminal."),
     ("queue-full", "Too many blends are waiting already. Wait for one to end, or cancel one."),
     ("worker-died", "The process that computes has ended. Try again, with a smaller selection or the preset Draft."),
+    ("worker-hung", "The process that computes gave no sign of life for long, and was ended. Try again."),
+    ("memory-limit", "The process that computes used more memory than it may. Select less, or choose a smaller working size."),
     ("daemon-stopped", "The blend daemon was stopped. Try again."),
     ("daemon-gone", "The blend daemon has ended or does not answer any more. Try again; Filters > Combine > Blend Daemon… shows its log."),
     ("daemon-not-started", "The blend daemon could not be started. Run “blend-daemon doctor” in a terminal to see what is wrong."),
