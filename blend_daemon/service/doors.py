@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -85,7 +86,8 @@ class Door:
     @property
     def address(self) -> str:
         """Where it was bound, a port chosen by the system included."""
-        return bytes(self.socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
+        bound = bytes(self.socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
+        return re.sub(r"\[::ffff:([\d.]+)\]", r"\1", bound)  # an IPv4 address as it was given
 
 
 def own(message: Message, key: str) -> Message:
