@@ -215,9 +215,9 @@ def stopped():
         time.sleep(LOOK)
         with Client() as client:
             client.shutdown()
-            time.sleep(2.0)
-        screenshot("stopped-error", DIALOG)
-        begin(dialog)()
+        time.sleep(9.0)  # the daemon gives a job that runs a moment, and then takes the best so far
+        screenshot("stopped-result", DIALOG)
+        begin(dialog, "alt+g")()
         insert(dialog)
 
     scene = Scene()

@@ -150,7 +150,7 @@ def _plug_in(runtime_dir: str) -> int:
 TOLD = {
     "broker_killed": "has ended or does not answer",
     "worker_killed": "signal 9",
-    "daemon_stopped": "was stopped",
+    "harmless_daemon_stopped": "",  # which takes the best so far
     "plug_in_killed": "",
     "weights_truncated": "cannot be read",
     "other_version": "version 99",
