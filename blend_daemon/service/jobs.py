@@ -47,6 +47,7 @@ class Job:
     state : see `State`
     last : its last message, once it has ended; None for a result that the store has
     missed : moment of the monotonic clock at which its client was first found gone, None while it is there
+    given_up : whether it has been told to end because its client has gone
     """
 
     id: str
@@ -61,6 +62,7 @@ class Job:
     state: State = State.QUEUED
     last: Any = None
     missed: float | None = None
+    given_up: bool = False
 
 
 class Queue:

@@ -143,12 +143,13 @@ class Server:
         now = time.monotonic()
         if await self._tell(job.client, message):
             job.missed = None
-        elif not job.keep:
+        elif not (job.keep or job.given_up):
             job.missed = job.missed or now
             if now - job.missed >= job.client.door.grace:
                 await self._abandon(job)
 
     async def _abandon(self, job: Job) -> None:
+        job.given_up = True
         log.info("job %s: its client has gone", job.id[:8])
         if job.state is State.QUEUED:
             await self._end(job, Message("cancelled", {"job": job.id}))
