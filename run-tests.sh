@@ -5,13 +5,15 @@ set -eu
 cd "$(dirname "$0")"
 
 missing=
-for pair in mmdebstrap:mmdebstrap bwrap:bubblewrap newuidmap:uidmap appstreamcli:appstream; do
+for pair in mmdebstrap:mmdebstrap bwrap:bubblewrap newuidmap:uidmap appstreamcli:appstream systemd-analyze:systemd \
+    chromium:chromium chromedriver:chromium-driver; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 if gimp-console --version 2>/dev/null | grep -q 'version 3'; then
     for pair in Xvfb:xvfb xauth:xauth xdotool:xdotool import:imagemagick; do
         command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
     done
+    [ -d /usr/share/i18n/locales ] || missing="$missing locales"
 fi
 # shellcheck disable=SC2086 # a list of words
 [ -z "$missing" ] || tools/apt_install.sh $missing

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -22,10 +23,11 @@ import torch
 from PIL import Image
 from quality import FIGURES, SHARED, scorecard
 
-from blend_daemon.engine import Parameters, Problem, blend, blending, composite, harmonise, stages
-from blend_daemon.presets import PRESETS, SLIDERS
+from blend_daemon.engine import Parameters, Problem, blend, composite, deep, harmonise, stages
+from blend_daemon.methods import LOSSES, SLIDERS
+from blend_daemon.presets import PRESETS
 
-weights, harmony = blending._weights, blending._harmony
+weights, harmony = deep._weights, deep._harmony
 
 
 def weighted(**changes: float) -> dict:
@@ -44,7 +46,7 @@ def uniform(source: torch.Tensor, inner: torch.Tensor, axis: int) -> torch.Tenso
     return torch.ones_like(inner.narrow(axis - 1, 1, source.shape[axis] - 1))
 
 
-# name: (changes of blending, of harmonise, of stages, of the preset)
+# name: (changes of deep, of harmonise, of stages, of the preset)
 ROWS: dict[str, tuple[dict, dict, dict, Callable | None]] = {
     "all as it is": ({}, {}, {}, None),
     "start: Poisson's": (harmonised(colour=0, width=1e3, grain=0), {"_conductance": uniform}, {}, None),
@@ -54,16 +56,9 @@ ROWS: dict[str, tuple[dict, dict, dict, Callable | None]] = {
     "start: no backdrop": ({}, {"_backdrop": lambda around, *_: torch.zeros_like(around.mask)}, {}, None),
     "start: no grain": (harmonised(grain=0), {}, {}, None),
     "start alone": ({}, {}, {}, evaluations(0, 0, 0)),
-    "loss: no gradient": (weighted(gradient=0), {}, {}, None),
-    "loss: no content": (weighted(content=0), {}, {}, None),
-    "loss: no style": (weighted(style=0), {}, {}, None),
-    "loss: no histogram": (weighted(histogram=0), {}, {}, None),
-    "loss: no chroma": (weighted(chroma=0), {}, {}, None),
-    "loss: no tone": (weighted(tone=0), {}, {}, None),
     "loss: variation": (weighted(variation=0.1), {}, {}, None),
     "loss: four times the style": (weighted(style=0.4, histogram=0.4), {}, {}, None),
     "no taper at the seam": ({"SEAM_TAPER": 1e-3}, {}, {}, None),
-    "stage 1 alone": ({}, {}, {}, lambda preset: evaluations(*PRESETS[preset].evaluations[:2], 0)(preset)),
     "stage 2 alone": ({}, {}, {}, lambda preset: evaluations(0, 0, PRESETS[preset].evaluations[2])(preset)),
     "half scale and full scale": ({}, {}, {}, lambda preset: evaluations(0, *PRESETS[preset].evaluations[1:])(preset)),
 }
@@ -85,22 +80,24 @@ def main() -> int:
     rows = []
     if not args.json:
         print(f"{'':36}{'case':6}" + "".join(f"{name:>11}" for name in (*FIGURES[1:], "seconds")))
-    settings: list[tuple[str, tuple, dict[str, float]]] = [(name, changes, {}) for name, changes in ROWS.items()]
+    settings: list[tuple[str, tuple, dict[str, Any]]] = [(name, changes, {}) for name, changes in ROWS.items()]
+    settings += [(f"loss: no {loss}", NOTHING, {"without": loss}) for loss in LOSSES if loss != "variation"]  # that one is off
+    settings += [("stage 1 alone", NOTHING, {"method": "deep-single-stage"})]
     if args.sliders:
         settings = [(f"{slider} {value}", NOTHING, {slider: value}) for slider in SLIDERS for value in range(0, 101, 25)]
-    for name, (of_blending, of_harmonise, of_stages, of_preset), sliders in settings:
+    for name, (of_deep, of_harmonise, of_stages, of_preset), given in settings:
         for case in cases:
             source, mask, target = (np.array(Image.open(case / f"{n}.png")) for n in ("source", "mask", "target"))
             target = target[:, :, :3]
             problem = Problem.from_arrays(source, target, mask)
             with ExitStack() as stack:
-                for module, changes in ((blending, of_blending), (harmonise, of_harmonise), (stages, of_stages)):
+                for module, changes in ((deep, of_deep), (harmonise, of_harmonise), (stages, of_stages)):
                     for attribute, value in changes.items():
                         stack.enter_context(patch.object(module, attribute, value))
                 if of_preset:
                     stack.enter_context(patch.dict(PRESETS, of_preset(args.preset)))
                 began = time.monotonic()
-                result = blend(problem, Parameters.from_mapping({"preset": args.preset, **sliders}))
+                result = blend(problem, Parameters.from_mapping({"preset": args.preset, **given}))
                 seconds = time.monotonic() - began
             out = composite(target, result.layer, result.box)
             aligned = np.where(source[..., 3:] > 0, source[..., :3], target) if source.shape[2] == 4 else source

@@ -30,7 +30,7 @@ from skimage.transform import resize
 
 from blend_daemon.engine import Parameters, Problem, poisson_preview, stages
 from blend_daemon.engine import device as devices
-from blend_daemon.engine.blending import _weights
+from blend_daemon.engine.deep import _weights
 from blend_daemon.engine.lbfgs import LBFGS
 from blend_daemon.engine.pixels import to_float
 from blend_daemon.engine.poisson import PoissonSolver, Surroundings, poisson_blend, residual

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
 from blend_daemon.errors import BlendError
+from blend_daemon.methods import CONSTRAINTS, LOSSES, METHODS, SLIDERS, SOLVERS
 
-SLIDERS = ("style", "content", "colour", "seam")
 WHOLE = {"seed": 2**31 - 1, "working_size": 4096, "iterations": 10_000}  # largest values; the smallest is 0
 
 
@@ -20,6 +20,11 @@ class Parameters:
     Attributes
     ----------
     preset : a name in `PRESETS`
+    method : a name in `METHODS`
+    solver : a name in `SOLVERS`, for the methods that solve Poisson's equation
+    constraint : the method in `CONSTRAINTS` whose colours `gaussian-poisson` takes at low resolution
+    without : names in `LOSSES` with commas between, which the optimiser leaves out
+    feather : 0..1000 px over which `alpha` fades; 0: a share of the object's size
     seed : 0..2147483647, for the noise that `paper` starts from
     working_size : 0..4096 px, the optimiser works on at most its square in pixels; 0: as the preset has it
     iterations : 0..10000 evaluations in all, shared among the scales as in the preset; 0: as many as the preset has
@@ -31,6 +36,11 @@ class Parameters:
     """
 
     preset: str = "standard"
+    method: str = "deep"
+    solver: str = "multigrid"
+    constraint: str = "color-transfer"
+    without: str = ""
+    feather: float = 0
     seed: int = 0
     working_size: int = 0
     iterations: int = 0
@@ -47,10 +57,8 @@ class Parameters:
         for name in given:
             if name not in names:
                 raise BlendError("parameter-invalid", f"There is no parameter {name!r}.", f"Known are {', '.join(names)}.")
-        preset = given.get("preset", "standard")
-        if preset not in PRESETS:
-            raise BlendError("parameter-invalid", f"There is no preset {preset!r}.", f"Known are {', '.join(PRESETS)}.")
-        parameters = replace(cls(preset=preset), **dict[str, Any](PRESETS[preset].sliders))
+        chosen: dict[str, Any] = {name: _one_of(names, name, given.get(name, getattr(cls, name))) for name, names in CHOICES.items()}
+        parameters = replace(cls(**chosen), **dict[str, Any](PRESETS[chosen["preset"]].sliders))
         whole = {name: given.get(name, 0) for name in WHOLE}
         for name, number in whole.items():
             if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= WHOLE[name]:
@@ -58,11 +66,15 @@ class Parameters:
         device = given.get("device", "auto")
         if not isinstance(device, str):
             raise BlendError("parameter-invalid", f"The device is {device!r}.", "It is a name such as auto, cpu or cuda:0.")
-        values = {name: given[name] for name in SLIDERS if name in given}
+        values = {name: given[name] for name in (*SLIDERS, "feather") if name in given}
         for name, value in values.items():
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 100:
-                raise BlendError("parameter-invalid", f"The value of {name} is {value!r}.", "It is a number from 0 to 100.")
-        return replace(parameters, device=device, **whole, **values)
+            top = 1000 if name == "feather" else 100
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= top:
+                raise BlendError("parameter-invalid", f"The value of {name} is {value!r}.", f"It is a number from 0 to {top}.")
+        without = given.get("without", "")
+        for loss in str(without).split(",") if without != "" else ():
+            _one_of(LOSSES, "loss", loss)
+        return replace(parameters, device=device, without=without, **whole, **values)
 
     def moved(self, sliders: Mapping[str, Any]) -> Parameters:
         """These parameters with some sliders at other values. Raises BlendError `parameter-invalid`."""
@@ -81,6 +93,12 @@ class Parameters:
             ends = (round(share * so_far) for so_far in accumulate(preset.evaluations, initial=0))
             preset = replace(preset, evaluations=tuple(end - begin for begin, end in pairwise(ends)))
         return preset
+
+
+def _one_of(known: Collection[str], what: str, name: Any) -> str:
+    if not isinstance(name, str) or name not in known:
+        raise BlendError("parameter-invalid", f"There is no {what} {name!r}.", f"Known are {', '.join(known)}.")
+    return name
 
 
 @dataclass(frozen=True)
@@ -116,3 +134,4 @@ PRESETS: Mapping[str, Preset] = {
     "strong": Preset("Standard, with a heavy hand", STANDARD, 600_000, {"style": 85, "content": 35, "colour": 80}),
     "paper": Preset("The paper's two algorithms as published: slow, for comparison", (1000, 1000), 1_000_000, {}),
 }
+CHOICES: Mapping[str, Collection[str]] = {"preset": PRESETS, "method": METHODS, "solver": SOLVERS, "constraint": CONSTRAINTS}

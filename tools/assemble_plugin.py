@@ -20,7 +20,7 @@ import polib
 
 NAME = "deep-image-blending"
 PROJECT = Path(__file__).resolve().parent.parent
-SHARED = ("__init__.py", "errors.py", "presets.py", "protocol")
+SHARED = ("__init__.py", "errors.py", "methods.py", "presets.py", "protocol")
 
 
 def assemble(dest: Path, python_version: str, daemon_command: list[str] | None) -> Path:

@@ -21,7 +21,7 @@ fi
 
 # What is installed depends on these; the sum of them is left in the environment when all of it has succeeded.
 stamp=$(cat "$project/requirements.lock" "$project/pyproject.toml" "$0" | sha256sum)
-[ -n "$extra" ] || stamp="$stamp $(find "$project/blend_daemon" -name '*.py' | LC_ALL=C sort | xargs cat | sha256sum)"
+[ -n "$extra" ] || stamp="$stamp $(find "$project/blend_daemon" -name '*.py' -o -name '*.html' -o -name '*.css' | LC_ALL=C sort | xargs cat | sha256sum)"
 stamp="$stamp $project"
 if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ]; then
     exit 0

@@ -12,7 +12,7 @@ import polib
 
 PLUGIN = Path(__file__).resolve().parent.parent / "gimp_plugin/deep-image-blending"
 TEMPLATE = PLUGIN / "locale/deep-image-blending.pot"
-OPTIONS = "options.py"  # its tables of (name, text, explanation, ...) rows are passed to `_` where they are used
+TABLES = {"options.py": slice(1, 3), "words.py": slice(1, 2)}  # which parts of their rows are passed to `_` where they are used
 
 
 def strings() -> dict[str, list[tuple[str, int]]]:
@@ -23,9 +23,9 @@ def strings() -> dict[str, list[tuple[str, int]]]:
             texts = []
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_" and isinstance(node.args[0], ast.Constant):
                 texts = [node.args[0]]
-            elif source.name == OPTIONS and isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+            elif source.name in TABLES and isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
                 rows = node.value.elts if isinstance(node.value.elts[0], ast.Tuple) else [node.value]
-                texts = [text for row in rows for text in row.elts[1:3]]
+                texts = [text for row in rows for text in row.elts[TABLES[source.name]]]
             for text in texts:
                 found.setdefault(text.value, []).append((source.name, text.lineno))
     return found

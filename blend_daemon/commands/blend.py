@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blend_daemon.errors import BlendError
-from blend_daemon.presets import PRESETS, SLIDERS
+from blend_daemon.methods import CONSTRAINTS, LOSSES, METHODS, SLIDERS, SOLVERS
+from blend_daemon.presets import PRESETS
 
 if TYPE_CHECKING:
     from blend_daemon.engine.pixels import Box, Raster
@@ -47,6 +48,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--layer", type=Path, metavar="LAYER", help="also write the blended pixels alone, on a transparent canvas")
     presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
     parser.add_argument("--preset", choices=PRESETS, default="standard", help=f"{presets} (default: standard)")
+    methods = "; ".join(f"{name}: {method.about}" for name, method in METHODS.items())
+    parser.add_argument("--method", default="deep", metavar="NAME", help=f"{methods} (default: deep)")
+    solvers = "; ".join(f"{name}: {about}" for name, about in SOLVERS.items())
+    parser.add_argument("--solver", choices=SOLVERS, default="multigrid", help=f"of Poisson's equation. {solvers} (default: multigrid)")
+    parser.add_argument(
+        "--constraint", choices=CONSTRAINTS, default="color-transfer", help="whose colours gaussian-poisson takes (default: color-transfer)"
+    )
+    parser.add_argument(
+        "--without", default="", metavar="LOSSES", help=f"losses that deep leaves out, with commas between: {', '.join(LOSSES)}"
+    )
+    parser.add_argument(
+        "--feather", type=float, default=0, metavar="PX", help="width over which alpha fades (default: a fifth of the way to the middle)"
+    )
     for name in SLIDERS:
         parser.add_argument(f"--{name}", type=float, metavar="0..100", help=f"{SLIDER_HELP[name]} (default: the preset's, mostly 50)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps or xpu (default: auto)")
@@ -54,7 +68,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--working-size", type=int, default=0, metavar="PX", help="work on at most PX x PX pixels (default: the preset's)")
     parser.add_argument("--iterations", type=int, default=0, metavar="N", help="evaluations of the objective (default: the preset's)")
     parser.add_argument("--metadata", type=Path, metavar="OUT.json", help="also write preset, weights, device, timings and losses")
-    parser.add_argument("--daemon", action="store_true", help="let the background daemon compute; it is started if none runs")
+    parser.add_argument(
+        "--daemon",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="let the background daemon compute, started if none runs, or a paired one elsewhere",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.set_defaults(run=run)
 
@@ -72,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     from blend_daemon.engine import Parameters, Problem, composite
 
     offset = _offset(args.offset)
-    fields = ("preset", "seed", "working_size", "iterations", "device", *SLIDERS)
+    fields = ("preset", "method", "solver", "constraint", "without", "feather", "seed", "working_size", "iterations", "device", *SLIDERS)
     given = {name: getattr(args, name) for name in fields if getattr(args, name) is not None}
     parameters = Parameters.from_mapping(given)
     _keep_inputs(args)
@@ -91,7 +111,9 @@ def run(args: argparse.Namespace) -> int:
     problem = Problem.from_arrays(images.in_colours_of(source, target), target.raster, mask, offset)
 
     with _Bar(args.quiet) as bar:
-        outcome = (_through_daemon if args.daemon else _here)(problem, parameters, mask, bar)
+        outcome = (
+            _here(problem, parameters, bar) if args.daemon is None else _through_daemon(problem, parameters, mask, bar, args.daemon or None)
+        )
     for note in outcome.report["notes"]:
         print(f"blend-daemon: {note}", file=sys.stderr)
     images.write(args.output, composite(target.raster, outcome.layer, outcome.box), target)
@@ -142,7 +164,7 @@ def _check_folder(path: Path) -> None:
         raise BlendError("output-unwritable", f"{path} cannot be written.", "Name a file in a folder that exists and is yours.")
 
 
-def _here(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar) -> Outcome:
+def _here(problem: Any, parameters: Any, bar: _Bar) -> Outcome:
     from blend_daemon.engine import blend
 
     def observe(progress: Any) -> None:
@@ -152,7 +174,7 @@ def _here(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar) -> Outc
     return Outcome(result.layer, result.box, result.report)
 
 
-def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar) -> Outcome:
+def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar, address: str | None) -> Outcome:
     from dataclasses import asdict
 
     import numpy as np
@@ -163,7 +185,7 @@ def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Ba
         array = np.ascontiguousarray(array)
         return Raster(array.dtype.name, array.shape, array.data.cast("B"))
 
-    with Client() as client:
+    with Client(address) as client:
         said = False
         for state in client.reach([sys.executable, "-m", "blend_daemon.cli"]):
             if state == "starting" and not said:

@@ -145,7 +145,7 @@ def _backdrop(around: Surroundings, right: Tensor, down: Tensor, width: float) -
     A membrane of value 1 on the mask's edge stays near 1 as far as no edge of the source stops it.
     """
     one = around.known.float()[None]
-    flat = Surroundings(one, torch.zeros_like(one), around.mask, around.unknown, around.known, around.sourced)
+    flat = Surroundings(one, torch.zeros_like(one), around.mask, around.unknown, around.known, around.sourced, around.visible)
     solver = PoissonSolver(around.unknown, around.known, right, down, (BACKDROP_REACH * width) ** -2)
     influence = solver.solve(residual(flat, flat.source, right, down), ITERATIONS)[0]
     return ((influence - 0.5) / 0.4).clamp(0, 1)

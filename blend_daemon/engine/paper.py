@@ -7,7 +7,7 @@ divided by N_l and the number of positions, alpha_l = beta_l = 1, and gamma_l = 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import torch
 from torch import Tensor
@@ -34,8 +34,8 @@ LEVELS = 255.0
 class _Objective(ABC):
     """What both stages share: style, histogram and total variation against the target over the whole canvas."""
 
-    def __init__(self, features: Features, target: Tensor, style: float) -> None:
-        self._features, self._shape, self._style = features, target.shape, style
+    def __init__(self, features: Features, target: Tensor, style: float, without: Container[str]) -> None:
+        self._features, self._shape, self._style, self._without = features, target.shape, style, without
         with torch.no_grad():
             of_target = self.look(target)
             self._grams = {name: gram(f) / f.shape[1] for name, f in of_target.items()}
@@ -46,7 +46,7 @@ class _Objective(ABC):
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         z = x.view(self._shape).detach().requires_grad_(True)
-        losses = self.losses(z)
+        losses = {name: loss * (name not in self._without) for name, loss in self.losses(z).items()}
         value = torch.stack(list(losses.values())).sum()
         (gradient,) = torch.autograd.grad(value, z)
         self.last = {name: loss.detach() for name, loss in losses.items()}
@@ -71,8 +71,8 @@ class _Objective(ABC):
 class Preliminary(_Objective):
     """Algorithm 1: the objective of I_Z, (1, c, h, w) over the whole canvas."""
 
-    def __init__(self, features: Features, target: Tensor, source: Tensor, mask: Tensor) -> None:
-        super().__init__(features, target, STYLE)
+    def __init__(self, features: Features, target: Tensor, source: Tensor, mask: Tensor, without: Container[str] = ()) -> None:
+        super().__init__(features, target, STYLE, without)
         self._target, self._mask = target, mask
         inside = (mask > 0).to(mask)
         self._wanted = (laplacian(source) * inside + laplacian(target) * (1 - inside)) * LEVELS
@@ -98,8 +98,8 @@ class Preliminary(_Objective):
 class Refinement(_Objective):
     """Algorithm 2: the objective of I_BR, (1, c, h, w) over the whole canvas."""
 
-    def __init__(self, features: Features, target: Tensor, blend: Tensor) -> None:
-        super().__init__(features, target, SECOND_STYLE)
+    def __init__(self, features: Features, target: Tensor, blend: Tensor, without: Container[str] = ()) -> None:
+        super().__init__(features, target, SECOND_STYLE, without)
         with torch.no_grad():
             self._content = self.look(blend, (CONTENT_LAYER,))[CONTENT_LAYER]
 
@@ -120,6 +120,7 @@ def optimise(
     evaluations: tuple[int, ...],
     generator: torch.Generator,
     report: Report,
+    without: Container[str] = (),
 ) -> Tensor:
     """Both algorithms in turn.
 
@@ -130,19 +131,20 @@ def optimise(
     generator : on the CPU, gives the noise that I_Z starts from
     report : called after every evaluation with the stage, the objective, a function that gives the present picture, and the value;
         True ends the run
+    without : names of losses that do not count
 
     Returns
     -------
     (1, c, h, w): I_BR over the whole canvas; what lies outside the mask is the caller's to discard
     """
-    first = Preliminary(features, target, source, mask)
+    first = Preliminary(features, target, source, mask, without)
     noise = torch.rand(target.shape, generator=generator).to(target.device)
     optimiser = LBFGS(first, noise.flatten())
     for _ in range(evaluations[0]):
         optimiser.iterate()
         if report("stage 1", first, lambda: first.compose(optimiser.x.view_as(target)), optimiser.f):
             return first.compose(optimiser.x.view_as(target))
-    second = Refinement(features, target, first.compose(optimiser.x.view_as(target)))
+    second = Refinement(features, target, first.compose(optimiser.x.view_as(target)), without)
     refiner = LBFGS(second, first.compose(optimiser.x.view_as(target)).flatten())
     for _ in range(evaluations[1]):
         refiner.iterate()

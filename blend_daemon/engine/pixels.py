@@ -65,14 +65,16 @@ def composite(target: Raster, layer: Raster, box: Box) -> Raster:
     over_colour, over_alpha = split_alpha(layer)
     assert over_alpha is not None
     colour, alpha = split_alpha(under)
-    m = to_float(over_alpha)[:, :, None]
-    t = np.ones_like(m) if alpha is None else to_float(alpha)[:, :, None]
-    total = m + t * (1 - m)
-    mixed = (to_float(over_colour) * m + to_float(colour) * (t * (1 - m))) / np.maximum(total, 1e-12)
-    inside = over_alpha > 0
-    opaque = over_alpha == (1 if layer.dtype == np.float32 else np.iinfo(layer.dtype).max)
-    colour[inside] = from_float(mixed[inside].astype(np.float32), target.dtype)
+    top = 1 if layer.dtype == np.float32 else np.iinfo(layer.dtype).max
+    opaque = over_alpha == top
     colour[opaque] = over_colour[opaque]
+    soft = (over_alpha > 0) & ~opaque
+    m = to_float(over_alpha[soft])[:, None]
+    t = np.ones_like(m) if alpha is None else to_float(alpha[soft])[:, None]
+    total = m + t * (1 - m)
+    mixed = (to_float(over_colour[soft]) * m + to_float(colour[soft]) * (t * (1 - m))) / np.maximum(total, 1e-12)
+    colour[soft] = from_float(mixed.astype(np.float32), target.dtype)
     if alpha is not None:
-        alpha[inside] = from_float(total[inside][:, 0], target.dtype)
+        alpha[opaque] = top
+        alpha[soft] = from_float(total[:, 0], target.dtype)
     return out

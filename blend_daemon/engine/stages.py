@@ -89,8 +89,8 @@ class Objective:
         self._shape = scene.start.shape
         with torch.no_grad():
             of_target = self._look(scene.target)
-            self._at = {name: _positions(scene.mask, f) for name, f in of_target.items()}
-            seen = {name: _positions(scene.exists, f) for name, f in of_target.items()}
+            self._at = {name: positions(scene.mask, f) for name, f in of_target.items()}
+            seen = {name: positions(scene.exists, f) for name, f in of_target.items()}
             self._grams = {name: gram(of_target[name], seen[name]) for name in STYLE_LAYERS}
             of_start = self._look(scene.start)
             # Relative to both: a flat target has a tiny Gram matrix, and dividing by that alone would let it flatten any object.
@@ -185,7 +185,8 @@ def _energy(values: Tensor, root_weight: Tensor) -> Tensor:
     return torch.linalg.vector_norm(values * root_weight, dtype=torch.float32).square()
 
 
-def _positions(weight: Tensor, features: Tensor) -> Tensor:
+def positions(weight: Tensor, features: Tensor) -> Tensor:
+    """A weight, (1, 1, h, w), at the positions of a layer's features."""
     return F.adaptive_avg_pool2d(weight, (features.shape[-2], features.shape[-1]))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, messages, owner, runtime
+from blend_daemon.protocol import framing, keys, messages, owner, runtime
 from blend_daemon.protocol.framing import Message, Raster
 
 __all__ = ["Client", "Message", "Raster"]
@@ -21,6 +22,8 @@ SOCKET_PATH = 100  # characters; the system's limit for a Unix socket is a few m
 FAR = 10.0  # s that a daemon at an address of the user's is given
 PING = 2.0  # s of silence after which the daemon is asked for a sign of life
 SILENCE = 20.0  # s without an answer to that question after which it is taken for dead
+AWAY = 35.0  # s that a daemon on another computer may be out of reach: a cut of 30 s, and the time to connect again
+EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 
 
 class Client:
@@ -28,18 +31,17 @@ class Client:
 
     Parameters
     ----------
-    address : ZeroMQ address, "ipc://" and a path; None: the daemon of this user
+    address : "ipc://" and a path, or the name or tcp address of a paired daemon; None: the daemon of this user
     key : owner key, 32 hexadecimal digits; None: this user's (see `owner`)
 
     Raises
     ------
     BlendError
-        `address-invalid`, `owner-key`
+        `address-invalid`, `daemon-not-paired`, `keys`, `owner-key`
     """
 
     def __init__(self, address: str | None = None, key: str | None = None) -> None:
-        if address is not None and not (address.startswith("ipc:///") and len(address) - len("ipc://") <= SOCKET_PATH):
-            raise BlendError("address-invalid", f"{address!r} is no address of a blend daemon.", "It looks like ipc:///path/of/socket.")
+        paired = _paired(address)
         self._key = key or owner.key()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
@@ -47,11 +49,20 @@ class Client:
         self._socket.sndhwm = self._socket.rcvhwm = 0
         self._socket.reconnect_ivl = 50
         self._socket.reconnect_ivl_max = 500
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._monitor = self._socket.get_monitor_socket(EVENTS)
         self.welcome: Mapping[str, Any] | None = None
         self._heard = self._asked = time.monotonic()
-        self._address = address or runtime.address()
+        self._address = paired.address if paired else address or runtime.address()
         self._local = address is None
+        self._remote = paired is not None
+        self._lost: float | None = None  # when the connection to a daemon on another computer was lost
+        self._failures = 0  # handshakes that failed without a reason given
+        self._jobs: dict[str, Message] = {}  # sent there, to be sent again after a cut
+        if paired:
+            self._socket.ipv6 = True
+            self._socket.heartbeat_ivl, self._socket.heartbeat_timeout = 2000, 10_000  # ms
+            self._socket.curve_serverkey = paired.key
+            self._socket.curve_publickey, self._socket.curve_secretkey = keys.own("client")
         self._socket.connect(self._address)
         self._send(Message("hello"))
 
@@ -81,7 +92,7 @@ class Client:
         Raises
         ------
         BlendError
-            `daemon-not-started`, `daemon-unreachable`, `protocol-mismatch`
+            `daemon-not-started`, `daemon-unreachable`, `not-admitted`, `server-key-wrong`, `protocol-mismatch`
         """
         starting: runtime.Starting | None = None
         began = time.monotonic()
@@ -138,10 +149,14 @@ class Client:
 
     def adjust(self, job: str, sliders: Mapping[str, float]) -> None:
         """Re-aim a job that waits or runs: the sliders named take new values, and the optimiser goes on from where it is."""
+        if job in self._jobs:
+            sent = self._jobs[job]
+            self._jobs[job] = replace(sent, header={**sent.header, "parameters": {**sent.header["parameters"], **sliders}})
         self._send(Message("adjust", {**self._own(job), "sliders": dict(sliders)}))
 
     def cancel(self, job: str) -> None:
         """Stop the job and forget it."""
+        self._jobs.pop(job, None)
         self._send(Message("cancel", self._own(job)))
 
     def finish(self, job: str) -> None:
@@ -203,18 +218,21 @@ class Client:
         Raises
         ------
         BlendError
-            `daemon-gone` if the daemon has died, `protocol-mismatch`, `message-invalid`
+            `daemon-gone` if the daemon has died, or one elsewhere was out of reach for AWAY s; `not-admitted`,
+            `server-key-wrong`, `protocol-mismatch`, `message-invalid`
         """
         arrived = []
         while self._socket.poll(0, zmq.POLLIN):
             frames = [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
             message = messages.check(framing.decode(frames), messages.FROM_DAEMON)
             self._heard = time.monotonic()
+            if message.type in messages.LAST:
+                self._jobs.pop(message.header.get("job", ""), None)
             if message.type == "welcome":
                 self.welcome = message.header
             else:
                 arrived.append(message)
-        if self.welcome is not None and not arrived:
+        if not arrived:
             self._watch()
         return arrived
 
@@ -236,19 +254,44 @@ class Client:
 
     def _watch(self) -> None:
         now = time.monotonic()
-        unanswered = self._asked > self._heard  # a client that was busy itself has not asked yet
-        gone = unanswered and now - self._asked > SILENCE
         while self._monitor.poll(0, zmq.POLLIN):
-            gone |= recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
-        if gone:
-            raise BlendError(
-                "daemon-gone",
-                "The blend daemon has ended or does not answer any more.",
-                f"Its log is {runtime.log_path()}. {runtime.DOCTOR}",
-            )
+            self._notice(recv_monitor_message(self._monitor)["event"], now)
+        if self.welcome is None:
+            return
+        unanswered = self._asked > self._heard  # a client that was busy itself has not asked yet
+        silent = unanswered and now - self._asked > (AWAY if self._remote else SILENCE)
+        if silent or (self._lost is not None and now - self._lost >= (AWAY if self._remote else 0)):
+            there = "Check the network, and the daemon at " + self._address if self._remote else f"Its log is {runtime.log_path()}"
+            raise BlendError("daemon-gone", "The blend daemon has ended or does not answer any more.", f"{there}. {runtime.DOCTOR}")
         if not unanswered and now - self._heard > PING:
             self._asked = now
             self._send(Message("hello"))
+
+    def _notice(self, event: int, now: float) -> None:
+        if event == zmq.EVENT_DISCONNECTED:
+            self._lost = self._lost or now
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            if self._lost is not None and self._remote:
+                for message in (Message("hello"), *self._jobs.values()):  # what was under way is lost; the daemon knows a job by its id
+                    self._send(message)
+            if self._remote or self.welcome is None:
+                self._lost = None  # on this computer a daemon that answers anew is another one
+        elif self._remote and event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            raise BlendError(
+                "not-admitted",
+                f"The blend daemon at {self._address} does not let this computer in.",
+                f"Run `blend-daemon pair --add NAME {keys.own('client').public.hex()}` there.",
+            )
+        elif self._remote and self.welcome is None:
+            # A daemon that cannot open what was locked with the key that is pinned here says nothing and hangs up.
+            self._failures += 1
+            if self._failures < 3:
+                return
+            raise BlendError(
+                "server-key-wrong",
+                f"What answers at {self._address} is not the blend daemon that this computer was paired with.",
+                "If the daemon was set up anew, remove the pairing with `blend-daemon pair --remove`, and pair again.",
+            )
 
     def _send_work(
         self,
@@ -261,11 +304,27 @@ class Client:
         header: Mapping[str, Any],
     ) -> str:
         rasters = {"source": source, "target": target} | ({} if mask is None else {"mask": mask})
-        self._send(Message(type, {**header, "offset": list(offset), "parameters": dict(parameters)}, rasters))
+        message = Message(type, {**header, "offset": list(offset), "parameters": dict(parameters)}, rasters)
+        if self._remote and type == "submit":
+            self._jobs[header["job"]] = message
+        self._send(message)
         return str(header["job"])
 
     def _send(self, message: Message) -> None:
         self._socket.send_multipart(framing.encode(message), copy=False)
+
+
+def _paired(address: str | None) -> keys.Daemon | None:
+    """The paired daemon that an address means, None if it means a Unix socket of this computer."""
+    if address is None or (address.startswith("ipc:///") and len(address) - len("ipc://") <= SOCKET_PATH):
+        return None
+    if not keys.NAME.fullmatch(address) and not keys.TCP.fullmatch(address):
+        raise BlendError(
+            "address-invalid",
+            f"{address!r} is no address of a blend daemon.",
+            "It looks like ipc:///path/of/socket, or is the name of a daemon that `blend-daemon pair` has pinned.",
+        )
+    return keys.daemon(address)
 
 
 def failure(message: Message) -> BlendError:

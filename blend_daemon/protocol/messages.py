@@ -120,6 +120,7 @@ FROM_DAEMON: dict[str, Form] = {
 }
 
 LAST = ("result", "failed", "cancelled")  # each job ends with exactly one of these
+PASSING = ("progress", "preview")  # the next one says more; not sent to who has not read the one before
 
 
 def check(message: Message, forms: dict[str, Form]) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import subprocess
 import time
@@ -51,6 +52,11 @@ def owner_path() -> Path:
     return state_dir() / "owner"
 
 
+def keys_dir() -> Path:
+    """Folder of the CURVE keys: this computer's own, and the public ones of the computers that it is paired with."""
+    return state_dir() / "keys"
+
+
 def results_dir() -> Path:
     """Folder of the results that have not been released."""
     return state_dir() / "results"
@@ -88,6 +94,34 @@ def private_dir(path: Path) -> Path:
             f"Remove it, or run `chmod 700 {path}` if it is yours.",
         )
     return path
+
+
+def write_private(path: Path, text: str) -> bool:
+    """Write a file that is whole, on disk and its owner's alone from its first byte, if there is none of that name.
+
+    Returns whether it was written: of two that write at once, one does. Raises OSError.
+    """
+    part = path.with_name(f"{path.name}-{secrets.token_hex(8)}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(part, path)  # appears whole, and never in the place of another
+        _sync_dir(path.parent)
+    except FileExistsError:
+        return False
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def _sync_dir(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def start_daemon(command: Sequence[str]) -> subprocess.Popen[bytes]:

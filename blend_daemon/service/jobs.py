@@ -37,7 +37,7 @@ class Job:
     ----------
     id : the job's name, its owner's choice
     owner : key of the one who may see and touch it
-    client : ZeroMQ identity of the connection on which its messages go
+    client : the connection on which its messages go
     work : what to hand to the worker; None once that has it, or the job has ended
     size : bytes of its pictures
     kind : jobs of one kind take about the same time
@@ -46,11 +46,12 @@ class Job:
     notes : what its result's report is to say besides
     state : see `State`
     last : its last message, once it has ended; None for a result that the store has
+    missed : moment of the monotonic clock at which its client was first found gone, None while it is there
     """
 
     id: str
     owner: str
-    client: bytes
+    client: Any
     work: Any
     size: int = 0
     kind: str = ""
@@ -59,6 +60,7 @@ class Job:
     notes: list[str] = field(default_factory=list)
     state: State = State.QUEUED
     last: Any = None
+    missed: float | None = None
 
 
 class Queue:

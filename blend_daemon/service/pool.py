@@ -86,7 +86,7 @@ class Worker:
         self.job: Job | None = None
         self.began = 0.0
         self.ends: float | None = None
-        self.sketches: dict[str, tuple[bytes, int]] = {}
+        self.sketches: dict[str, tuple[Any, int]] = {}
         self.starts = 0
         self.ready = False
         self._spoke = False

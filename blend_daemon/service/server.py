@@ -20,8 +20,8 @@ from blend_daemon import __version__
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, messages, runtime
 from blend_daemon.protocol.framing import Message
-from blend_daemon.protocol.limits import MAX_PIXELS
-from blend_daemon.service import estimate
+from blend_daemon.service import doors, estimate, metrics
+from blend_daemon.service.doors import Door, Peer
 from blend_daemon.service.jobs import ENDED, IN_ALL, PICTURES, Job, Queue, State
 from blend_daemon.service.notify import notify
 from blend_daemon.service.pool import Ending, Limits, Pool, Worker, memory_of
@@ -29,8 +29,6 @@ from blend_daemon.service.store import Entry, Store
 
 log = logging.getLogger("blend_daemon")
 
-LARGEST_FRAME = MAX_PIXELS * 4 * 4  # float32, four channels
-UNREAD = 256 * 1024**2  # bytes that may wait for a client that does not read, before its next message is dropped and it counts as gone
 BEING_WRITTEN = 4  # results on their way to the disk, beyond which no job is started
 TICK = 1.0  # s between two looks at whether clients are still there
 FINISHING = 5.0  # s that jobs are given to end by themselves when the daemon stops
@@ -53,44 +51,54 @@ class Server:
     devices : for each worker: auto, cpu, cuda, cuda:N, mps or xpu
     limits : of each worker
     idle_exit : s without a word from any client and without a job after which the daemon ends; None: never
+    listen : tcp address at which paired computers are served too
+    figures : host and port at which Prometheus is answered
     """
 
-    def __init__(self, devices: Sequence[str] = ("auto",), limits: Limits | None = None, idle_exit: float | None = None) -> None:
+    def __init__(
+        self,
+        devices: Sequence[str],
+        limits: Limits,
+        idle_exit: float | None = None,
+        listen: str | None = None,
+        figures: tuple[str, int] | None = None,
+    ) -> None:
+        self._listen, self._idle_exit, self._figures = listen, idle_exit, figures
         self._context = zmq.asyncio.Context()
         self._queue = Queue()
         self._store = Store(runtime.results_dir())
-        self._pool = Pool(self._context, devices, limits or Limits(), self._hear_worker, self._worker_ended)
+        self._pool = Pool(self._context, devices, limits, self._hear_worker, self._worker_ended)
         self._durations = estimate.Durations()
         self._keeping: dict[Job, asyncio.Task[None]] = {}
         self._fetching: set[asyncio.Task[None]] = set()
         self._one_fetch = asyncio.Lock()
-        self._unread: dict[bytes, list[tuple[zmq.MessageTracker, int]]] = {}
-        self._idle_exit = idle_exit
         self._began = self._heard = time.monotonic()
         self._ends: Counter[str] = Counter()
         self._stopping = asyncio.Event()
 
     async def serve(self) -> None:
         """Serve until SIGTERM, SIGINT or a client's `shutdown`; then jobs are given a moment to end, see `_park`."""
-        self._clients = self._context.socket(zmq.ROUTER)
-        # A client that has gone must be noticed: its job would compute for nobody.
-        self._clients.router_mandatory = True
-        self._clients.maxmsgsize = LARGEST_FRAME
-        self._clients.linger = 1000
+        tasks: list[asyncio.Task[Any]] = []
         _remove_sockets()  # left by a daemon that was killed; the lock is ours
-        self._clients.bind(runtime.address())
+        if self._listen:
+            tasks.append(asyncio.create_task(doors.admit(doors.zap(self._context))))
+            door = doors.remote(self._context, self._listen)
+            self._listen = door.address
+            tasks.append(asyncio.create_task(self._hear_clients(door)))
+        tasks.append(asyncio.create_task(self._hear_clients(doors.local(self._context))))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        log.info("serving %s, version %s, pid %d", runtime.address(), __version__, os.getpid())
+        log.info("serving %s, version %s, pid %d", " and ".join(filter(None, [runtime.address(), self._listen])), __version__, os.getpid())
+        figures = await metrics.serve(self._figures, self._status) if self._figures else None
         notify("READY=1")
-        tasks: list[asyncio.Task[Any]] = [
-            asyncio.create_task(part) for part in (self._hear_clients(), self._pool.keep(), self._look_after())
-        ]
+        tasks += [asyncio.create_task(self._pool.keep()), asyncio.create_task(self._look_after())]
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         self._stopping.set()
         notify("STOPPING=1")
+        if figures:
+            figures.close()
         await self._park()
         for task in tasks:
             task.cancel()
@@ -125,8 +133,8 @@ class Server:
             notify("WATCHDOG=1")
             for job in [*self._queue.running, *self._queue.waiting()]:
                 # Long before there is news of its job, a client that has gone is found out by a word that says nothing new.
-                if not job.keep and job not in self._keeping and not await self._tell(job.client, _welcome()):
-                    await self._abandon(job)
+                if job not in self._keeping:
+                    await self._report(job, _welcome())
             busy = self._queue.running or len(self._queue) or any(worker.sketches for worker in self._pool.workers)
             if busy:
                 self._heard = time.monotonic()
@@ -134,7 +142,15 @@ class Server:
                 log.info("nobody has said a word for %.0f s", self._idle_exit)
                 self._stopping.set()
 
-    async def _abandon(self, job: Job) -> None:
+    async def _report(self, job: Job, message: Message) -> None:
+        """Tell a job's client something. One that has been away for longer than a connection of its kind may be gives the job up."""
+        if await self._tell(job.client, message):
+            job.missed = None
+            return
+        now = time.monotonic()
+        job.missed = job.missed or now
+        if job.keep or now - job.missed < job.client.door.grace:
+            return
         log.info("job %s: its client has gone", job.id[:8])
         if job.state is State.QUEUED:
             await self._end(job, Message("cancelled", {"job": job.id}))
@@ -143,25 +159,27 @@ class Server:
 
     # clients
 
-    async def _hear_clients(self) -> None:
+    async def _hear_clients(self, door: Door) -> None:
         while True:
-            identity, *frames = await self._clients.recv_multipart(copy=False)
-            client = identity.bytes
+            client, frames, key = await door.receive()
             self._heard = time.monotonic()
             try:
-                message = messages.check(framing.decode([frame.buffer for frame in frames]), messages.FROM_CLIENT)
-                await self._answer(client, message)
+                message = messages.check(framing.decode(frames), messages.FROM_CLIENT)
+                await self._answer(client, doors.own(message, key))
             except BlendError as error:
-                log.warning("refused a message: %s", error)
+                # Names in it are the sender's: no line break and no broken character of theirs goes into the log.
+                log.warning("refused a message: %s", ascii(str(error))[:300])
                 await self._tell(client, Message("failed", {"code": error.code, "message": str(error), "hint": error.hint}))
 
-    async def _answer(self, client: bytes, message: Message) -> None:
+    async def _answer(self, client: Peer, message: Message) -> None:
         match message.type:
             case "hello":
                 await self._tell(client, _welcome())
             case "status":
                 await self._tell(client, Message("status", {"status": self._status()}))
             case "shutdown":
+                if client.door.remote:
+                    raise BlendError("not-permitted", "A blend daemon can be stopped only from its own computer.", "Stop it there.")
                 log.info("asked to stop")
                 self._stopping.set()
             case "submit":
@@ -179,7 +197,7 @@ class Server:
                 self._queue.forget(message.header["owner"], message.header["job"])
                 await self._tell(client, Message("released", {"job": message.header["job"]}))
 
-    async def _submit(self, client: bytes, message: Message) -> None:
+    async def _submit(self, client: Peer, message: Message) -> None:
         id, owner = message.header["job"], message.header["owner"]
         job = self._queue.find(owner, id)
         if job is None and (entry := self._store.find(owner, id)) and entry.box is not None:
@@ -201,15 +219,15 @@ class Server:
                 return
             self._store.begin(id, owner, job.label)
             log.info("job %s queued: %s", id[:8], {name: raster.shape for name, raster in message.rasters.items()})
-        job.client = client  # its owner may have come back on another connection
+        job.client, job.missed = client, None  # its owner may have come back on another connection
         if job.state in ENDED:
             await (self._tell(client, job.last) if job.last else self._fetch(client, owner, id))
             return
         await self._tell_positions([job])
         await self._dispatch()
 
-    async def _fetch(self, client: bytes, owner: str, id: str) -> None:
-        # In a task: others are answered while the disk is read. One at a time: what is read waits in memory until it is sent.
+    async def _fetch(self, client: Peer, owner: str, id: str) -> None:
+        # In a task: others are answered while the disk is read, by one at a time.
         if len(self._fetching) >= IN_ALL:
             await self._refuse(client, id, "queue-full", "Too many results are asked for at once.", "Ask again in a moment.")
             return
@@ -217,7 +235,7 @@ class Server:
         self._fetching.add(task)
         task.add_done_callback(self._fetching.discard)
 
-    async def _hand_out(self, client: bytes, owner: str, id: str) -> None:
+    async def _hand_out(self, client: Peer, owner: str, id: str) -> None:
         job = self._queue.find(owner, id)
         if job and job.last and job.last.type == "result":  # it could not be written, but is not forgotten yet
             await self._tell(client, job.last)
@@ -244,7 +262,7 @@ class Server:
         else:
             await self._end(job, Message("cancelled", {"job": job.id}))
 
-    async def _sketch(self, client: bytes, message: Message) -> None:
+    async def _sketch(self, client: Peer, message: Message) -> None:
         # Not queued: a worker makes it between two evaluations of whatever job it runs.
         id = message.header["job"]
         sketches = {id: size for worker in self._pool.workers for id, (_, size) in worker.sketches.items()}
@@ -260,25 +278,11 @@ class Server:
             worker.sketches[id] = (client, _size(message))
             await worker.order(message)
 
-    async def _refuse(self, client: bytes, job: str, code: str, message: str, hint: str) -> None:
+    async def _refuse(self, client: Peer, job: str, code: str, message: str, hint: str) -> None:
         await self._tell(client, Message("failed", {"job": job, "code": code, "message": message, "hint": hint}))
 
-    async def _tell(self, client: bytes, message: Message) -> bool:
-        """Send, without ever waiting for the client. False if it has gone, or does not read what it is sent."""
-        self._unread = {who: rest for who, all in self._unread.items() if (rest := [one for one in all if not one[0].done])}
-        waiting = self._unread.get(client, [])
-        if sum(size for _, size in waiting) > UNREAD:
-            return False
-        try:
-            tracker = await self._clients.send_multipart([client, *framing.encode(message)], zmq.DONTWAIT, copy=False, track=True)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                raise
-            return False
-        if tracker is not None and not tracker.done:
-            size = sum(len(raster.data) for raster in message.rasters.values())
-            self._unread[client] = [*waiting, (tracker, size)]
-        return True
+    async def _tell(self, client: Peer, message: Message) -> bool:
+        return await client.door.send(client, message)
 
     def _status(self) -> dict[str, Any]:
         workers = self._pool.workers
@@ -305,6 +309,7 @@ class Server:
             ],
             "results": {"count": results, "bytes": size},
             "log": str(runtime.log_path()),
+            "listen": self._listen,
         }  # fmt: skip
 
     # workers
@@ -331,8 +336,7 @@ class Server:
                 return
             if message.type == "progress" and (left := message.header["seconds_left"]) is not None:
                 worker.ends = time.monotonic() + left
-            if not await self._tell(job.client, message) and not job.keep:
-                await self._abandon(job)
+            await self._report(job, message)
 
     async def _worker_ended(self, worker: Worker, ending: Ending) -> None:
         for id, (client, _) in worker.sketches.items():

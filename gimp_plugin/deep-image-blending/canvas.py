@@ -103,7 +103,7 @@ class Scene:
             self._rect = self._masked_rect(subject.source.get_name())
             on_canvas = intersection(self._rect, self._canvas)
             if on_canvas is None:
-                raise BlendError("mask-empty", _("The object lies outside the image."), _("Move the layer onto the canvas."))
+                raise BlendError("object-outside", _("The object lies outside the image."), _("Move the layer onto the canvas."))
             self.part = grown(on_canvas, max(on_canvas[2:]) // 4 + 16, self._canvas)
             if below is not None:
                 _show_only(self._copy, _twin(self._copy, image, below))
@@ -162,7 +162,7 @@ class Scene:
         found = intersection((left, top, right - left, bottom - top), whole) if there else None
         if found is None:
             raise BlendError(
-                "mask-empty",
+                "nothing-selected",
                 _("The selection lies outside the layer “{name}”.").format(name=name)
                 if there
                 else _("Nothing is left of the mask of “{name}”.").format(name=name),
@@ -211,11 +211,16 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster
     Raises
     ------
     BlendError
-        if the image or the layer has gone meanwhile
+        `layer-gone`, `wrong-mode`: the image or the layer was closed or converted meanwhile
     """
     source, blended = subject.source, subject.blended
     if not image.is_valid() or not source.is_valid() or source.get_image() != image:
-        raise BlendError("layer-gone", _("The image or the layer was closed while it was being blended."), "")
+        raise BlendError(
+            "layer-gone",
+            _("The image or the layer was closed while it was being blended."),
+            _("The blend is kept: Filters > Combine > Recover Blends… inserts it."),
+        )
+    check_mode(image, raster)
     place = blended if blended is not None and blended.is_valid() and blended.get_image() == image else source
     replace = options.output == "replace"
     name = place.get_name() if replace or place != source else _("{name} blended").format(name=source.get_name())
@@ -226,7 +231,9 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster
             _move_alpha_to_mask(layer, raster)
         # A source that is removed cannot be found again: the layer then blends as a layer of its own.
         about = {} if replace else {"gimp": {"source": source.get_tattoo(), "arguments": _arguments(options, report)}}
-        layer.attach_parasite(Gimp.Parasite.new(PARASITE, Gimp.PARASITE_PERSISTENT, json.dumps({**report, **about}).encode()))
+        # Undoable, because GIMP forgets what could be redone when it undoes a step with a parasite that is not.
+        flags = Gimp.PARASITE_PERSISTENT | Gimp.PARASITE_UNDOABLE
+        layer.attach_parasite(Gimp.Parasite.new(PARASITE, flags, json.dumps({**report, **about}).encode()))
         if place != source:
             image.remove_layer(place)
         if replace:
@@ -238,6 +245,12 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster
     finally:
         image.undo_group_end()
     return layer
+
+
+def check_mode(image: Gimp.Image, raster: Raster) -> None:
+    """Raise BlendError `wrong-mode` if the image cannot hold the raster: it is grey and the raster is not, or the other way round."""
+    if image.get_base_type() != (Gimp.ImageBaseType.RGB if raster.shape[2] == 4 else Gimp.ImageBaseType.GRAY):
+        raise BlendError("wrong-mode", _("The blend and this image are not of one colour mode."), _("Change it under Image > Mode."))
 
 
 def add_layer(image: Gimp.Image, raster: Raster, box: Rect, name: str, parent: Gimp.Item | None, position: int) -> Gimp.Layer:

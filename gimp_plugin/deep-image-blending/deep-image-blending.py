@@ -143,12 +143,14 @@ def show_daemon(procedure, config, data):
 def guarded(procedure, work):
     """The outcome of `work` for GIMP. Whatever goes wrong comes back as a message: an exception that left here would be silent."""
     try:
+        from words import sentence
+
         from blend_daemon.errors import BlendError
 
         try:
             return procedure.new_return_values(work(), None)
         except BlendError as error:
-            message = f"{error} {error.hint}".strip()
+            message = sentence(error)
     except ImportError as error:
         message = _("A part of the plug-in is missing ({error}). Run install.sh again.").format(error=error)
     except Exception as error:  # a fault of ours: the traceback goes to stderr, the user hears of it too

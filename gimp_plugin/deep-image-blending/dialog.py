@@ -10,12 +10,14 @@ import options
 
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
+import comparison
 from canvas import Scene, Subject
 from geometry import unscaled
 from gi.repository import Gimp, GimpUi, GLib, GObject, Gtk
 from preview import CURVE, Curve, Preview
 from session import Session, command
 from sketcher import Sketcher
+from words import sentence
 
 from blend_daemon.errors import BlendError
 
@@ -72,11 +74,15 @@ class BlendDialog:
         self._add_button(_("Blend A_gain"), AGAIN, _("Drop this result, and blend with the present controls"))
         for name in (*options.SLIDER_NAMES, "grow", "feather"):
             self._dialog.get_scale_entry(name, 1.0)
+        for name, *_rest in options.CHOICES:
+            self._dialog.get_widget(name, Gtk.ComboBox)  # GIMP 3.2 would show short lists as radio buttons, and be too tall
         self._preview, self._curve, self._bar = Preview(), Curve(), Gtk.ProgressBar()
         self._text = Gtk.Label(xalign=0, yalign=0, wrap=True, max_width_chars=40, selectable=True, can_focus=False)
         # Room for its longest message, so that the window does not jump.
         self._text.set_size_request(-1, self._text.create_pango_layout("\n\n\n").get_pixel_size().height)
         self._layers = self._layer_box()
+        self._compare = Gtk.Button(label=_("Compare…"), tooltip_text=_("See the object blended by every quick method, and choose one"))
+        self._compare.connect("clicked", self._compare_methods)
         self._recall()
         self._arrange()
         # Connected before run(), so that this handler comes before GIMP's and can keep the dialog open.
@@ -142,8 +148,13 @@ class BlendDialog:
         what = box("what", ["target", "mask", "grow", "feather"])
         what.pack_start(self._layers, False, False, 0)
         what.reorder_child(self._layers, 1)
-        how = box("how", ["preset", *options.SLIDER_NAMES])
+        how = box("how", ["method", "preset", *options.SLIDER_NAMES])
+        how.pack_start(self._compare, False, False, 0)
+        how.reorder_child(self._compare, 1)
         result = box("result", ["output", "hide-source"])
+        labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)  # GIMP aligns them within each box alone
+        for name in ("target", "mask", "grow", "feather", "method", "preset", *options.SLIDER_NAMES, "output"):
+            labels.add_widget(self._widget(name).get_label())
         advanced = Gtk.Expander(label=_("Ad_vanced"), use_underline=True)
         advanced.add(box("advanced", list(ADVANCED)))
         right = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=8)
@@ -165,8 +176,13 @@ class BlendDialog:
         self._dialog.set_response_sensitive(Gtk.ResponseType.OK, not running)
         self._dialog.set_response_sensitive(KEEP, False)
         self._dialog.set_response_sensitive(AGAIN, done)
-        for name in ("target", "mask", "grow", "feather", "preset", *ADVANCED):
+        uses = options.uses(self._config.get_property("method"))
+        for name in ("target", "mask", "grow", "feather", "method", *ADVANCED):
             self._widget(name).set_sensitive(not running)
+        self._compare.set_sensitive(not running)
+        self._widget("preset").set_sensitive(not running and "iterations" in uses)
+        for name in options.SLIDER_NAMES:
+            self._widget(name).set_sensitive(name in uses)
         self._layers.set_sensitive(not running)
         self._layers.set_visible(self._config.get_property("target") == "chosen-layer")
         self._widget("hide-source").set_sensitive(self._config.get_property("output") != "replace")
@@ -182,7 +198,7 @@ class BlendDialog:
         try:
             self._sketcher = Sketcher(command(), self._options().address, self._show_sketch)
         except BlendError as error:
-            self._say(_sentence(error))
+            self._say(sentence(error))
 
     def _options(self) -> options.Options:
         return options.read(self._config, sliders_as_shown=True)
@@ -196,7 +212,7 @@ class BlendDialog:
         try:
             self._scene = Scene(self._image, self._subject, self._options())
         except BlendError as error:
-            self._say(_sentence(error))
+            self._say(sentence(error))
             return
         self._view = self._scene.view(SKETCH)
         size = self._image.get_width(), self._image.get_height()
@@ -204,7 +220,7 @@ class BlendDialog:
 
     def _wish(self) -> None:
         if self._view is not None and self._sketcher is not None:
-            self._sketcher.want(self._view, {name: self._config.get_property(name) for name in options.SLIDER_NAMES})
+            self._sketcher.want(self._view, self._options().parameters)
 
     def _show_sketch(self, message, view: canvas.View) -> None:
         if view is not self._view or self._steps is not None or self._result() is not None:
@@ -220,6 +236,8 @@ class BlendDialog:
             self._wish()
         elif name in options.OF_THE_MASK:
             self._stale = True
+        elif name == "method":
+            self._wish()
         elif name == "preset" and self._has_focus("preset"):
             # Chosen by hand: settings that are loaded bring their own sliders.
             for slider, value in options.sliders_of(config.get_property(name)).items():
@@ -232,6 +250,15 @@ class BlendDialog:
         if self._steps is None:
             self._set_state()
 
+    def _compare_methods(self, _button) -> None:
+        if self._view is None:
+            return
+        present = self._options()
+        sliders = {name: self._config.get_property(name) for name in options.SLIDER_NAMES}  # also those that the method does not use
+        chosen = comparison.choose(self._dialog, command(), present.address, self._view, {**present.parameters, **sliders})
+        if chosen is not None:
+            self._config.set_property("method", chosen)
+
     def _has_focus(self, name: str) -> bool:
         focus, widget = self._dialog.get_focus(), self._widget(name)
         return focus is not None and (focus == widget or focus.is_ancestor(widget))
@@ -241,7 +268,7 @@ class BlendDialog:
             state = self._sketcher.step()
         except BlendError as error:
             self._end_sketches()
-            self._say(_sentence(error))
+            self._say(sentence(error))
             return
         if state is not None and self._view is not None:
             self._say(STATES[state]())
@@ -332,7 +359,7 @@ class BlendDialog:
         """Tell what went wrong and let the user mend it and try again."""
         self._end_session()
         self._set_state()
-        self._say(_sentence(error))
+        self._say(sentence(error))
 
     def _end_session(self) -> None:
         if self._session:
@@ -343,10 +370,6 @@ class BlendDialog:
         if self._sketcher:
             self._sketcher.close()
         self._sketcher = None
-
-
-def _sentence(error: BlendError) -> str:
-    return f"{error} {error.hint}".strip()
 
 
 def _all_layers(image) -> list[Gimp.Layer]:

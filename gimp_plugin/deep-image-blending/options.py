@@ -17,6 +17,18 @@ MASKS = (
     ("alpha", "Layer's transparency", "All that the layer shows, whatever is selected"),
     ("layer-mask", "Layer mask", "The white of the layer's mask, whatever is selected"),
 )
+METHODS = (
+    ("deep", "Deep blending", "The seam closes, and the object takes on light, colours and texture of the target"),
+    ("deep-single-stage", "Deep blending, first stage alone", "Without the second stage, which refines the whole blend"),
+    ("copy-paste", "Copy and paste", "The object as it is, with the mask's own edge"),
+    ("alpha", "Alpha blending", "The object fades into the target from the mask's edge inwards"),
+    ("color-transfer", "Colour transfer", "The object takes on mean and spread of the whole target's colours"),
+    ("poisson", "Poisson", "The object's gradients, with the target's colours at the edge: no seam at all"),
+    ("poisson-mixed", "Poisson, mixed gradients", "Of object and target the stronger gradient: the target shows through"),
+    ("gaussian-poisson", "Gaussian-Poisson", "The object's gradients, with the target's statistics of colour"),
+    ("poisson+style", "Poisson, then style transfer", "The Poisson blend, repainted in the target's style"),
+    ("style+poisson", "Style transfer, then Poisson", "The object, repainted in the target's style, then blended"),
+)
 PRESETS = (
     ("draft", "Draft", "A first look within seconds"),
     ("standard", "Standard", "The result to keep"),
@@ -40,8 +52,9 @@ DEVICES = (
 )
 CHOICES = (  # (argument, label, explanation, choices, default)
     ("target", "_Target", "What to blend into", TARGETS, "layer-below"),
-    ("mask", "_Mask", "What part of the layer is the object", MASKS, "selection"),
-    ("preset", "_Preset", "How to work", PRESETS, "standard"),
+    ("mask", "M_ask", "What part of the layer is the object", MASKS, "selection"),
+    ("method", "_Method", "How to blend", METHODS, "deep"),
+    ("preset", "_Preset", "How long to work, and where to put the sliders", PRESETS, "standard"),
     ("output", "_Output", "What becomes of the result", OUTPUTS, "new-layer"),
     ("device", "Device", "What computes", DEVICES, "auto"),
 )
@@ -60,7 +73,7 @@ NUMBERS = (  # (argument, label, explanation, lowest, highest, default)
 )
 HIDE = ("hide-source", "Hi_de the source", "Hide the source layer, whose surroundings would show around the result")
 TARGET_LAYER = ("target-layer", "Layer", "The layer to blend into")
-ADDRESS = ("daemon", "Daemon", "ZeroMQ address of a blend daemon; empty: this computer's own, started when needed")
+ADDRESS = ("daemon", "Daemon", "Name or address of a blend daemon; empty: this computer's own, started when needed")
 JOB = ("job", "Blend", "Id of the blend; empty: the one that was finished last")
 
 NEUTRAL = 50.0
@@ -101,16 +114,29 @@ def read(config: Any, sliders_as_shown: bool) -> Options:
         value("output") or "new-layer",
         value("hide-source"),
         value("daemon") or None,
-        {
-            "preset": value("preset") or "standard", "device": value("device") or "auto", "seed": value("seed"),
-            "working_size": value("working-size"), "iterations": value("iterations"), **sliders,
-        },
+        used({
+            "method": value("method") or "deep", "preset": value("preset") or "standard", "device": value("device") or "auto",
+            "seed": value("seed"), "working_size": value("working-size"), "iterations": value("iterations"), **sliders,
+        }),
     )  # fmt: skip
+
+
+def uses(method: str) -> frozenset[str]:
+    """The parameters that a method looks at."""
+    # Not at the top: without the plug-in's vendor folder GIMP shall still register it, and hear what is missing when it is called.
+    from blend_daemon.methods import METHODS as OF_THE_ENGINE
+
+    return frozenset({"method", "preset", "seed", "device", *OF_THE_ENGINE[method].uses})
+
+
+def used(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the parameters that their method looks at."""
+    known = uses(parameters["method"])
+    return {name: value for name, value in parameters.items() if name in known}
 
 
 def sliders_of(preset: str) -> dict[str, float]:
     """Where a preset puts the sliders."""
-    # Not at the top: without the plug-in's vendor folder GIMP shall still register it, and hear what is missing when it is called.
     from blend_daemon.presets import PRESETS as OF_THE_ENGINE
 
     return {name: OF_THE_ENGINE[preset].sliders.get(name, NEUTRAL) for name in SLIDER_NAMES}

@@ -6,8 +6,10 @@ import gi
 
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
+import pairing
 from gi.repository import Gdk, Gimp, GimpUi, Gio, GLib, Gtk
 from session import command
+from words import sentence
 
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import runtime
@@ -15,7 +17,7 @@ from blend_daemon.protocol.client import Client
 
 TICK = 500  # ms between questions to the daemon
 TAIL = 16_384  # bytes of the log that are shown
-START, STOP, TEST, COPY = 1, 2, 3, 4
+START, STOP, TEST, PAIR, COPY = 1, 2, 3, 4, 5
 
 
 def _(text):
@@ -47,6 +49,7 @@ class Overseer:
             START: _("_Start"),
             STOP: _("Sto_p"),
             TEST: _("Self-_Test"),
+            PAIR: _("Pa_ir…"),
             COPY: _("_Copy Report"),
             Gtk.ResponseType.CLOSE: _("C_lose"),
         }
@@ -72,7 +75,7 @@ class Overseer:
 
     def run(self) -> None:
         while True:
-            action = {START: self._start, STOP: self._stop, TEST: self._test, COPY: self._copy}.get(self._dialog.run())
+            action = {START: self._start, STOP: self._stop, TEST: self._test, PAIR: self._pair, COPY: self._copy}.get(self._dialog.run())
             if action is None:
                 return
             action()
@@ -91,7 +94,7 @@ class Overseer:
         try:
             self._starting = runtime.Starting(runtime.start_daemon(command()))
         except BlendError as error:
-            self._tell(None, f"{error} {error.hint}")
+            self._tell(None, sentence(error))
 
     def _stop(self) -> None:
         if self._client:
@@ -99,6 +102,12 @@ class Overseer:
 
     def _copy(self) -> None:
         Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).set_text(self._report or self._state.get_text(), -1)
+
+    def _pair(self) -> None:
+        told = pairing.ask(self._dialog)
+        if told is not None:
+            self._report = told
+            self._show_text(_("Report"), told)
 
     def _test(self) -> None:
         """The doctor, in the background: it loads the network, which takes seconds."""
@@ -135,7 +144,7 @@ class Overseer:
             self._disconnect()
             self._starting = None
             # A daemon that has ended was told to, or says why in its log.
-            self._tell(None, "" if error.code == "daemon-gone" else f"{error} {error.hint}")
+            self._tell(None, "" if error.code == "daemon-gone" else sentence(error))
         if not self._report and not self._testing:
             self._show_log()
         return GLib.SOURCE_CONTINUE

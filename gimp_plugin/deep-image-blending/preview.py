@@ -86,7 +86,7 @@ class Preview(Gtk.Box):
 
     def show_layer(self, layer: Raster, box: Rect) -> None:
         """Lay a layer (uint8 RGBA, of any resolution) over the target, where `box` is on the canvas."""
-        self._layer = _pixbuf(layer), box
+        self._layer = pixbuf(layer), box
         self._show()
 
     def _hold(self, held: bool) -> None:
@@ -128,10 +128,10 @@ class Preview(Gtk.Box):
             part, scale = self._part, fitting(self._part[2:], room)
         pasted = self._held or self._layer is None
         # What is shown enlarged is enlarged by a whole number, so that every pixel can be told.
-        picture = _pixbuf(self._read(part, min(scale, 1.0), pasted))
+        picture = pixbuf(self._read(part, min(scale, 1.0), pasted))
         if not pasted:
             picture = picture.copy()  # what is made of bytes cannot be drawn on
-            _lay(picture, self._layer[0], self._layer[1], part, min(scale, 1.0))
+            lay(picture, self._layer[0], self._layer[1], part, min(scale, 1.0))
         if scale > 1:
             size = picture.get_width() * int(scale), picture.get_height() * int(scale)
             picture = picture.scale_simple(*size, GdkPixbuf.InterpType.NEAREST)
@@ -168,7 +168,7 @@ class Curve(Gtk.Image):
                 start = 4 * (row * CURVE[0] + column)
                 data[start : start + 4] = pixel
             last = (x, y)
-        self.set_from_pixbuf(_pixbuf(Raster("uint8", (CURVE[1], CURVE[0], 4), bytes(data))))
+        self.set_from_pixbuf(pixbuf(Raster("uint8", (CURVE[1], CURVE[0], 4), bytes(data))))
 
 
 def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
@@ -176,13 +176,14 @@ def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]
     return [tuple(round(a + (b - a) * k / steps) for a, b in zip(start, end, strict=True)) for k in range(steps + 1)]
 
 
-def _pixbuf(raster: Raster) -> GdkPixbuf.Pixbuf:
+def pixbuf(raster: Raster) -> GdkPixbuf.Pixbuf:
+    """A uint8 RGBA raster to be shown."""
     height, width, channels = raster.shape
     data = GLib.Bytes.new(bytes(raster.data))
     return GdkPixbuf.Pixbuf.new_from_bytes(data, GdkPixbuf.Colorspace.RGB, True, 8, width, height, channels * width)
 
 
-def _lay(below: GdkPixbuf.Pixbuf, above: GdkPixbuf.Pixbuf, box: Rect, part: Rect, scale: float) -> None:
+def lay(below: GdkPixbuf.Pixbuf, above: GdkPixbuf.Pixbuf, box: Rect, part: Rect, scale: float) -> None:
     """Lay `above`, which fills `box` of the canvas, over `below`, which shows `part` of it at `scale`."""
     x, y = (box[0] - part[0]) * scale, (box[1] - part[1]) * scale
     along, down = box[2] * scale / above.get_width(), box[3] * scale / above.get_height()

@@ -63,8 +63,7 @@ def _insert(client: Client, image, entry: dict[str, Any]) -> None:
     if result.type == "failed":
         raise failure(result)
     raster = result.rasters["layer"]
-    if (raster.shape[2] < 3) != (image.get_base_type() == Gimp.ImageBaseType.GRAY):
-        raise BlendError("wrong-mode", _("The blend and this image are not of one colour mode."), _("Open the image that it was made for."))
+    canvas.check_mode(image, raster)
     name = _("{name} blended").format(name=entry["label"].get("layer", ""))
     image.undo_group_start()
     try:

@@ -24,7 +24,7 @@ def _(text):
     return GLib.dgettext("deep-image-blending", text)
 
 
-STAGES = {"stage 1": lambda: _("first stage"), "stage 2": lambda: _("second stage")}
+STAGES = {"stage 1": lambda: _("first stage"), "stage 2": lambda: _("second stage"), "style": lambda: _("style transfer")}
 
 
 def run(procedure, run_mode, image, drawables, config) -> Gimp.PDBStatusType:

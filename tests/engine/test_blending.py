@@ -11,7 +11,8 @@ from test_lbfgs import Reads
 
 from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, composite, stages
 from blend_daemon.engine import device as devices
-from blend_daemon.engine.blending import _attempts, _weights
+from blend_daemon.engine.blending import _attempts
+from blend_daemon.engine.deep import _weights
 from blend_daemon.errors import BlendError
 from blend_daemon.presets import PRESETS
 

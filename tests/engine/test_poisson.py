@@ -20,7 +20,7 @@ def exact(around: Surroundings, guide: np.ndarray, right=None, down=None, screen
     index = {p: k for k, p in enumerate(zip(*np.nonzero(unknown), strict=True))}
     matrix, rhs = lil_matrix((len(index), len(index))), np.zeros((len(index), c))
     for (y, x), k in index.items():
-        matrix[k, k] += max(screening, 1e-6)
+        matrix[k, k] += screening
         for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
             v, u = y + dy, x + dx
             if not (0 <= v < h and 0 <= u < w) or not (unknown[v, u] or known[v, u]):

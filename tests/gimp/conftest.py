@@ -24,6 +24,7 @@ def gimp(request):
     gimp.environment["WORK"] = str(work)
     gimp.environment["TESTS"] = str(Path(__file__).parent)
     gimp.install()
+    shutil.copytree(Path(__file__).parent / "meddler", gimp.plug_ins / "meddler")
     Image.fromarray(data.chelsea()).resize((160, 120)).save(work / "object.png")
     Image.fromarray(data.coffee()).resize((200, 150)).save(work / "picture.png")
     yield gimp

@@ -1,183 +1,393 @@
-"""Runs inside a GIMP with a (virtual) screen: opens the dialog and has xdotool use it as a person would.
+"""Runs inside a GIMP with a (virtual) screen: opens the dialogs and has xdotool use them as a person would.
 
-ACTION is "ok", "cancel", "keep", "steer", "again", "reblend", "preset", "stopped", "help" or "daemon".
-Writes "ok" or a traceback to WORK/dialog.txt, and screenshots beside it.
+The environment's ACTION names one of the functions below. Writes "ok" or a traceback to WORK/dialog.txt, and screenshots beside it.
 """
 
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
 import traceback
 
-sys.path[:0] = [os.environ["TESTS"], os.path.join(os.environ["GIMP3_DIRECTORY"], "plug-ins/deep-image-blending/vendor")]
+sys.path.insert(0, os.environ["TESTS"])
 from gi.repository import Gimp
-from inside import NAME, WORK, blend, check, picture, pixels, rectangle, shot
+from inside import NAME, WORK, Client, blend, check, lost, picture, pixels, rectangle, shot
+from screen import GIMP, launch, press, press_in_gimp, screenshot, settle, until, window, windows, xdotool
 
-from blend_daemon.protocol.client import Client
+from blend_daemon.protocol import keys
+
+DIALOG, DAEMON, RECOVER, METHODS = "^Deep Image Blending", "^Blend Daemon", "^Recover Blends", "^Compare Methods"
+LOOK = float(os.environ.get("LOOK", "1.5"))  # s after which a picture of the running blend is taken
+QUICK = 8  # iterations, where what comes of it matters and not how
+NAMES = ["object", "picture"]
+BLENDED = ["object blended", "object", "picture"]
+
+
+class Scene:
+    """An image on the screen with a selected object, and what it looks like."""
+
+    def __init__(self):
+        self.image, self.above, _below = picture()
+        self.image.select_rectangle(Gimp.ChannelOps.REPLACE, 60, 40, 60, 60)
+        self.mask = rectangle(self.image, 60, 40, 60, 60)
+        self.before = shot(self.image, self.above)
+        self.whole = pixels(self.image)
+        self.image.undo_disable()
+        self.image.undo_enable()
+        self.image.clean_all()
+        self.display = Gimp.Display.new(self.image)
+
+    def names(self):
+        return [layer.get_name() for layer in self.image.get_layers()]
+
+    def untouched(self):
+        assert self.names() == NAMES
+        assert pixels(self.image) == self.whole
+        assert not self.image.is_dirty()
+
+    def report(self):
+        return json.loads(bytes(self.image.get_layers()[0].get_parasite("deep-image-blending").get_data()))
+
+
+def used(user, call, title=DIALOG):
+    """The outcome of `call`, which opens a window, while `user(window)` uses that."""
+    trouble = []
+
+    def use():
+        try:
+            xdotool("mousemove", "1270", "990")  # where it raises no tooltip
+            user(window(title))
+        except BaseException as error:
+            trouble.append(error)
+            screenshot("failed", title)
+        # Whatever went wrong, the window must not stay and hold the test up.
+        while trouble and (there := windows(title)):
+            press(there[-1], "Escape")
+            time.sleep(1.0)
+
+    thread = threading.Thread(target=use, daemon=True)
+    thread.start()
+    result = call()
+    thread.join(30)
+    if trouble:
+        raise trouble[0]
+    return result
+
+
+def blended(scene, user, **arguments):
+    """The outcome of the filter's dialog, used by `user`."""
+    return used(user, lambda: blend(scene.image, scene.above, Gimp.RunMode.INTERACTIVE, **arguments))
+
+
+def ended():
+    """How many jobs the daemon has ended."""
+    with Client() as client:
+        return (client.status() or {"ended": 0})["ended"]
+
+
+def begin(dialog, key="alt+b"):
+    """Start a blend. Returns what waits for its end."""
+    time.sleep(1.0)
+    before = ended()
+    screenshot(f"{ACTION}-idle", DIALOG)
+    press(dialog, key)
+
+    def wait():
+        until(lambda: ended() > before, "the end of the blend")
+        time.sleep(0.7)
+
+    return wait
+
+
+def insert(dialog):
+    screenshot(f"{ACTION}-last", DIALOG)
+    press(dialog, "Return")
+
+
+def begin_and_insert(dialog, key="alt+b"):
+    wait = begin(dialog, key)
+    time.sleep(LOOK)
+    screenshot(f"{ACTION}-running", DIALOG)
+    wait()
+    insert(dialog)
+
+
+def launched_dialog(scene):
+    """The filter's dialog, called from GIMP's own menus."""
+    scene.image.set_selected_layers([scene.above])
+    time.sleep(1.0)
+    launch("deep image blending")
+    return window(DIALOG)
+
+
+def wait_for(scene, names):
+    until(lambda: scene.names() == names, f"{names}, there is {scene.names()},", 15)
+
+
+def ok():
+    scene = Scene()
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, begin_and_insert, preset="draft", iterations=0))
+    assert (scene.report()["preset"], scene.report()["colour"]) == ("draft", 50)
+    after = pixels(scene.image)
+    screenshot("ok-done", GIMP)
+    press_in_gimp("ctrl+z")
+    wait_for(scene, NAMES)
+    assert pixels(scene.image) == scene.whole
+    press_in_gimp("ctrl+y")
+    wait_for(scene, BLENDED)
+    assert pixels(scene.image) == after
+    assert not scene.above.get_visible()
+
+
+def again():
+    def user(dialog):
+        begin(dialog)()
+        begin(dialog, "alt+g")()
+        insert(dialog)
+
+    scene = Scene()
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, iterations=QUICK))
+    press_in_gimp("ctrl+z")
+    wait_for(scene, NAMES)
+
+
+def reblend():
+    scene = Scene()
+    assert blended(scene, begin_and_insert, iterations=QUICK).index(0) == Gimp.PDBStatusType.SUCCESS
+    first = scene.image.get_layers()[0]
+    old = first.get_tattoo()
+    Gimp.Selection.none(scene.image)
+    # The preset of the call is overridden by the layer's own.
+    result = used(begin_and_insert, lambda: blend(scene.image, first, Gimp.RunMode.INTERACTIVE, preset="paper"))
+    assert result.index(0) == Gimp.PDBStatusType.SUCCESS
+    assert scene.names() == BLENDED
+    assert scene.image.get_layers()[0].get_tattoo() != old
+    assert not scene.above.get_visible()
+    press_in_gimp("ctrl+z")
+    until(lambda: scene.image.get_layers()[0].get_tattoo() == old, "the former layer", 15)
+
+
+def steer():
+    def user(dialog):
+        wait = begin(dialog)
+        press(dialog, "alt+u")
+        xdotool("key", "ctrl+a", "3", "Tab")
+        time.sleep(LOOK)
+        screenshot("steer-running", DIALOG)
+        wait()
+        insert(dialog)
+
+    scene = Scene()
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, preset="standard", iterations=0))
+    assert (scene.report()["preset"], scene.report()["colour"]) == ("standard", 3)
+
+
+def keep():
+    def user(dialog):
+        begin(dialog)
+        time.sleep(LOOK)
+        screenshot("keep-running", DIALOG)
+        while windows(DIALOG):
+            press(dialog, "alt+k")
+            time.sleep(0.7)
+
+    scene = Scene()
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, preset="paper", iterations=0))
+    assert scene.report()["evaluations"] < 1000
+
+
+def preset():
+    def user(dialog):
+        press(dialog, "alt+p", "Down")
+        time.sleep(0.5)
+        screenshot("preset-chosen", DIALOG)
+        begin_and_insert(dialog)
+
+    scene = Scene()
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, preset="standard", iterations=QUICK))
+    assert (scene.report()["preset"], scene.report()["colour"]) == ("photo", 45)
+
+
+def stopped():
+    def user(dialog):
+        begin(dialog)
+        time.sleep(LOOK)
+        with Client() as client:
+            client.shutdown()
+            time.sleep(2.0)
+        screenshot("stopped-error", DIALOG)
+        begin(dialog)()
+        insert(dialog)
+
+    scene = Scene()
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, preset="standard", iterations=0))
+
+
+def cancel():
+    """Before the blend, while it runs, and when it is done."""
+
+    def while_it_runs(dialog):
+        begin(dialog)
+        time.sleep(LOOK)
+        press(dialog, "Escape")
+
+    def when_it_is_done(dialog):
+        begin(dialog)()
+        press(dialog, "Escape")
+
+    scene = Scene()
+    for user, arguments in (
+        (lambda dialog: press(dialog, "Escape"), {}),
+        (when_it_is_done, {"iterations": QUICK}),
+        (while_it_runs, {"preset": "paper", "iterations": 0}),
+    ):
+        result = blended(scene, user, **arguments)
+        assert result.index(0) == Gimp.PDBStatusType.CANCEL, (user, result.index(0))
+        scene.untouched()
+
+
+def closed():
+    """The image's window is closed while the dialog shows the result."""
+    scene = Scene()  # called from the menu: as an argument of a script's call the image would outlive its window
+    dialog = launched_dialog(scene)
+    begin(dialog)()
+    before = len(lost())
+    press_in_gimp("ctrl+w")
+    until(lambda: not scene.image.is_valid(), "the end of the image", 10)
+    press(dialog, "Return")
+    time.sleep(1.0)
+    screenshot("closed-error", DIALOG)
+    assert before > 0
+    assert len(lost()) == before, "the blend is not kept"
+    press(dialog, "Escape")
+    until(lambda: not windows(DIALOG), "the end of the dialog", 10)
+
+
+def recover():
+    def user(dialog):
+        time.sleep(1.0)
+        screenshot("recover-list", RECOVER)
+        press(dialog, "Return")
+
+    scene = Scene()
+    for entry in lost():
+        with Client() as client:
+            client.release(entry["job"])
+    lost("lost")
+    procedure = Gimp.get_pdb().lookup_procedure(NAME + "-recover")
+    config = procedure.create_config()
+    config.set_property("run-mode", Gimp.RunMode.INTERACTIVE)
+    config.set_property("image", scene.image)
+    assert used(user, lambda: procedure.run(config), RECOVER).index(0) == Gimp.PDBStatusType.SUCCESS
+    assert scene.names() == ["lost blended", *NAMES]
+    assert lost() == []
+    press_in_gimp("ctrl+z")
+    wait_for(scene, NAMES)
+
+
+def launched():
+    """From GIMP's own menus: the filter, repeated by Ctrl+F, and cancelled in GIMP's status bar, which kills the plug-in."""
+    scene = Scene()
+    dialog = launched_dialog(scene)
+    begin(dialog)()
+    insert(dialog)
+    wait_for(scene, BLENDED)
+    old = scene.image.get_layers()[0].get_tattoo()
+    time.sleep(1.0)
+    press_in_gimp("ctrl+f")
+    # Called on the blended layer, which it replaces.
+    until(lambda: scene.names() == BLENDED and scene.image.get_layers()[0].get_tattoo() != old, "a second blend", 60)
+    with Client() as client:
+        before = pixels(scene.image)
+        time.sleep(1.0)
+        press_in_gimp("ctrl+f")
+        until(lambda: client.status()["running"], "a third blend")
+        time.sleep(1.0)
+        screenshot("launched-progress", GIMP)
+        press_in_gimp("Escape")
+        until(lambda: not client.status()["running"], "a free worker", 5)
+    time.sleep(2.0)
+    assert scene.names() == BLENDED
+    assert pixels(scene.image) == before
+
+
+def help_page():
+    def user(dialog):
+        time.sleep(1.0)
+        press(dialog, "alt+h")
+        until(lambda: os.path.exists(os.path.join(WORK, "opened")), "a browser", 20)
+        press(dialog, "Escape")
+
+    scene = Scene()
+    assert blended(scene, user).index(0) == Gimp.PDBStatusType.CANCEL
+    scene.untouched()
+
+
+def looks():
+    """As people with another theme and language see the windows."""
+    global ACTION
+    ACTION = f"looks-{os.environ['SCHEME']}-{os.environ['LANG']}"
+
+    def user(dialog):
+        begin_and_insert(dialog, "Return")  # the mnemonics are another language's
+
+    scene = Scene()
+    result = blended(scene, user, preset="draft", iterations=0)
+    assert result.index(0) == Gimp.PDBStatusType.SUCCESS, Gimp.get_pdb().get_last_error()
+
+
+def compare():
+    """A method is chosen by a click on its picture."""
+
+    def user(dialog):
+        time.sleep(1.0)
+        press(dialog, "alt+m", "Tab", "space")
+        methods = window(METHODS)
+        settle(methods)
+        screenshot("compare-methods", METHODS)
+        press(methods, *["Tab"] * 6, "space")  # from the first to the last
+        time.sleep(1.0)
+        screenshot("compare-chosen", DIALOG)
+        begin_and_insert(dialog)
+
+    scene = Scene()
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user))
+    assert scene.report()["method"] == "gaussian-poisson", scene.report()
+
+
+def daemon():
+    def user(dialog):
+        time.sleep(1.0)
+        screenshot("daemon-idle", DAEMON)
+        press(dialog, "alt+t")
+        settle(dialog)
+        screenshot("daemon-tested", DAEMON)
+        press(dialog, "alt+i")
+        question = window("^Pair with")
+        xdotool("windowfocus", "--sync", question)
+        xdotool("type", "blend-daemon pair studio tcp://studio:47811 " + 64 * "a")
+        screenshot("daemon-pairing", "^Pair with")
+        xdotool("key", "Return")
+        time.sleep(1.0)
+        screenshot("daemon-paired", DAEMON)
+        press(dialog, "alt+l")
+
+    Scene()
+    procedure = Gimp.get_pdb().lookup_procedure(NAME + "-daemon")
+    config = procedure.create_config()
+    config.set_property("run-mode", Gimp.RunMode.INTERACTIVE)
+    assert used(user, lambda: procedure.run(config), DAEMON).index(0) == Gimp.PDBStatusType.SUCCESS
+    assert [(found.name, found.address) for found in keys.daemons()] == [("studio", "tcp://studio:47811")]
+    keys.remove("studio")
+
 
 ACTION = os.environ["ACTION"]
-TITLE = "^Blend Daemon" if ACTION == "daemon" else "^Deep Image Blending"
-
-
-def xdotool(*words):
-    return subprocess.run(["xdotool", *words], capture_output=True, text=True).stdout.split()
-
-
-def window(title, patience=60):
-    end = time.time() + patience
-    while time.time() < end:
-        found = xdotool("search", "--onlyvisible", "--name", title)
-        if found:
-            return found[-1]
-        time.sleep(0.1)
-    raise AssertionError(f"no window {title}")
-
-
-def screenshot(name):
-    for found in xdotool("search", "--onlyvisible", "--name", TITLE):
-        xdotool("windowraise", found)  # no window manager does it
-    subprocess.run(["import", "-window", "root", os.path.join(WORK, f"dialog-{ACTION}-{name}.png")])
-
-
-def press(dialog, key):
-    xdotool("windowfocus", "--sync", dialog)
-    xdotool("key", key)
-
-
-def use():
-    try:
-        xdotool("mousemove", "1270", "990")  # where it raises no tooltip
-        dialog = window(TITLE)
-        time.sleep(1.0)
-        screenshot("idle")
-        if ACTION == "daemon":
-            press(dialog, "alt+t")
-            settle(dialog)
-            screenshot("tested")
-            press(dialog, "alt+l")
-            return
-        if ACTION == "help":
-            press(dialog, "alt+h")
-            end = time.time() + 20
-            while not os.path.exists(os.path.join(WORK, "opened")) and time.time() < end:
-                time.sleep(0.2)
-            press(dialog, "Escape")
-            return
-        if ACTION == "preset":
-            press(dialog, "alt+p")
-            xdotool("key", "Down")
-            time.sleep(0.5)
-            screenshot("chosen")
-        press(dialog, "alt+b")
-        if ACTION == "steer":
-            press(dialog, "alt+u")
-            xdotool("key", "ctrl+a", "3", "Tab")
-        time.sleep(float(os.environ.get("LOOK", "1.5")))
-        screenshot("running")
-        if ACTION == "cancel":
-            press(dialog, "Escape")
-        elif ACTION == "stopped":
-            with Client() as client:
-                client.shutdown()
-                time.sleep(2.0)
-            screenshot("error")
-        elif ACTION == "again":
-            settle(dialog)
-            press(dialog, "alt+g")
-            time.sleep(1.0)
-        # Return blends if nothing has been blended, and inserts what is done. A key that comes late goes to GIMP's window, where it
-        # must not open a menu: the menu would hold the keyboard.
-        while ACTION != "cancel" and (there := xdotool("search", "--onlyvisible", "--name", TITLE)):
-            time.sleep(0.7)
-            screenshot("last")
-            press(there[-1], "alt+k" if ACTION == "keep" else "Return")
-    except Exception:
-        traceback.print_exc()
-
-
-def settle(dialog):
-    """Wait until the picture of the dialog does not change any more: the blend is done."""
-    last = None
-    while True:
-        now = subprocess.run(["import", "-window", dialog, "rgb:-"], capture_output=True).stdout
-        if now and now == last:
-            return
-        last = now
-        time.sleep(1.5)
-
-
-def undo():
-    main = [w for w in xdotool("search", "--onlyvisible", "--name", "GNU Image Manipulation Program|GIMP") if w]
-    for w in main:
-        xdotool("windowfocus", w)
-        xdotool("key", "ctrl+z")
-
-
 try:
-    image, above, below = picture()
-    image.select_rectangle(Gimp.ChannelOps.REPLACE, 60, 40, 60, 60)
-    mask = rectangle(image, 60, 40, 60, 60)
-    before = shot(image, above)
-    whole = pixels(image)
-    image.undo_disable()
-    image.undo_enable()
-    image.clean_all()
-    display = Gimp.Display.new(image)
-    threading.Thread(target=use, daemon=True).start()
-    preset = {"ok": "draft", "again": "draft", "reblend": "draft", "steer": "standard", "stopped": "standard", "preset": "standard"}.get(
-        ACTION, "paper"
-    )
-    if ACTION == "daemon":
-        procedure = Gimp.get_pdb().lookup_procedure(NAME + "-daemon")
-        config = procedure.create_config()
-        config.set_property("run-mode", Gimp.RunMode.INTERACTIVE)
-        result = procedure.run(config)
-    else:
-        iterations = 8 if ACTION in ("again", "preset", "reblend") else 0  # these look at what comes of it, the others at how
-        result = blend(image, above, Gimp.RunMode.INTERACTIVE, preset=preset, iterations=iterations)
-    if ACTION == "reblend":
-        assert result.index(0) == Gimp.PDBStatusType.SUCCESS
-        first = image.get_layers()[0]
-        old = first.get_tattoo()
-        Gimp.Selection.none(image)
-        # The preset of the call is overridden by the layer's own.
-        threading.Thread(target=use, daemon=True).start()
-        result = blend(image, first, Gimp.RunMode.INTERACTIVE, preset="paper")
-        assert result.index(0) == Gimp.PDBStatusType.SUCCESS
-        assert [layer.get_name() for layer in image.get_layers()] == ["object blended", "object", "picture"]
-        assert image.get_layers()[0].get_tattoo() != old
-        assert not above.get_visible()
-        undo()
-        end = time.time() + 10
-        while image.get_layers()[0].get_tattoo() != old and time.time() < end:
-            time.sleep(0.2)
-        assert image.get_layers()[0].get_tattoo() == old, "one undo does not bring the former layer back"
-    elif ACTION == "daemon":
-        assert result.index(0) == Gimp.PDBStatusType.SUCCESS, result.index(0)
-    elif ACTION not in ("cancel", "help"):
-        check(image, above, before, mask, result)
-        report = json.loads(bytes(image.get_layers()[0].get_parasite("deep-image-blending").get_data()))
-        wanted = {"steer": ("standard", 3), "preset": ("photo", 45)}.get(ACTION, (preset, 50))
-        assert (report["preset"], report["colour"]) == wanted, report
-        assert ACTION != "keep" or report["evaluations"] < 1000, report
-        screenshot("done")
-        undo()
-        end = time.time() + 10
-        while len(image.get_layers()) > 2 and time.time() < end:
-            time.sleep(0.2)
-        assert [layer.get_name() for layer in image.get_layers()] == ["object", "picture"], "one undo does not take it back"
-        assert pixels(image) == whole
-    else:
-        assert result.index(0) == Gimp.PDBStatusType.CANCEL, result.index(0)
-        assert [layer.get_name() for layer in image.get_layers()] == ["object", "picture"]
-        assert pixels(image) == whole
-        assert not image.is_dirty()
+    globals()[ACTION]()
     outcome = "ok"
 except Exception:
     outcome = traceback.format_exc()
-    screenshot("failed")
+    screenshot("failed", DIALOG)
 with open(os.path.join(WORK, "dialog.txt"), "w") as file:
     file.write(outcome)

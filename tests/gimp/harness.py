@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import root
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST = "/host"  # where the sandbox shows the machine
-STOCK = ("python-eval", "file-png", "help", "web-browser")
+STOCK = ("python-eval", "script-fu", "file-png", "help", "web-browser")
 DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
 
 
@@ -71,14 +73,36 @@ class Gimp:
         tool += ["--python-version", self.python_version(), "--daemon-command", *daemon]
         subprocess.run(tool, check=True, stdout=subprocess.DEVNULL)
 
-    def run(self, script: Path, screen: bool = False, **environment: str) -> subprocess.CompletedProcess:
-        """Run a Python script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console."""
+    @contextmanager
+    def setting(self, line: str) -> Iterator[None]:
+        """One more line in the profile's gimprc, for as long as the context lasts."""
+        gimprc = self.profile / "gimprc"
+        before = gimprc.read_text()
+        gimprc.write_text(f"{before}({line})\n")
+        try:
+            yield
+        finally:
+            gimprc.write_text(before)
+
+    def locale(self, name: str) -> dict[str, str]:
+        """The environment of a language such as de_DE. GIMP takes no other than a locale's that is there, so one is made."""
+        folder = self._work / "locale" / f"{name}.UTF-8"
+        if not folder.exists():
+            folder.parent.mkdir(exist_ok=True)
+            _output([*self._sandbox(self.environment), "localedef", "--no-archive", "-i", name, "-f", "UTF-8", str(folder)])
+        return {"LOCPATH": str(folder.parent), "LANG": folder.name}
+
+    def run(
+        self, script: Path, screen: bool = False, interpreter: str = "python-fu-eval", **environment: str
+    ) -> subprocess.CompletedProcess:
+        """Run a script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console."""
         gimp = ["gimp" if screen else "gimp-console", "-id" if not screen else "-df", "--quit"]
-        gimp += ["--batch-interpreter=python-fu-eval", "-b", f"exec(open({str(script)!r}).read())"]
+        load = f"exec(open({str(script)!r}).read())" if interpreter == "python-fu-eval" else f'(load "{script}")'
+        gimp += [f"--batch-interpreter={interpreter}", "-b", load]
         if screen:
             gimp = ["xvfb-run", "-a", "-s", "-screen 0 1280x1000x24", *gimp]
         command = [*self._sandbox({**self.environment, **environment}), *gimp]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **self.environment, **environment})
+        return subprocess.run(command, capture_output=True, text=True, timeout=180, env={**os.environ, **self.environment, **environment})
 
     def _sandbox(self, environment: dict[str, str]) -> list[str]:
         if self._root is None:

@@ -2,12 +2,18 @@
 
 import os
 import struct
+import sys
+import threading
+import time
 
 import gi
 
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gegl, Gimp, Gio
+
+sys.path.insert(0, os.path.join(os.environ["GIMP3_DIRECTORY"], "plug-ins/deep-image-blending/vendor"))
+from blend_daemon.protocol.client import Client, Raster
 
 WORK = os.environ["WORK"]
 NAME = "plug-in-deep-image-blending"
@@ -146,6 +152,54 @@ def alphas(layer):
     """The alpha of each pixel, 0 to 255."""
     rect = Gegl.Rectangle.new(0, 0, layer.get_width(), layer.get_height())
     return layer.get_buffer().get(rect, 1.0, "R'G'B'A u8", Gegl.AbyssPolicy.NONE)[3::4]
+
+
+def meanwhile(order):
+    """Have the extension of meddler.py execute the Python in `order` as soon as a job runs. Returns what waits for its outcome."""
+
+    def wait_and_order():
+        with Client() as client:
+            while not (client.status() or {}).get("running"):
+                time.sleep(0.05)
+        path = os.path.join(WORK, "meddle.py")
+        with open(path + ".part", "w") as file:
+            file.write(order)
+        os.rename(path + ".part", path)
+
+    def outcome():
+        thread.join(20)
+        path, end = os.path.join(WORK, "meddled"), time.time() + 20
+        while not os.path.exists(path):
+            assert time.time() < end, "the extension did nothing"
+            time.sleep(0.05)
+        with open(path) as file:
+            text = file.read()
+        os.remove(path)
+        assert text == "ok", text
+
+    thread = threading.Thread(target=wait_and_order, daemon=True)
+    thread.start()
+    return outcome
+
+
+def lost(layer=None):
+    """What the daemon keeps for us. `layer`: first have it make a blend that nobody takes, from a layer of that name."""
+    with Client() as client:
+        if layer is not None:
+            source = Raster("uint8", (40, 50, 3), bytes(range(200)) * 30)
+            mask = Raster("float32", (40, 50, 1), struct.pack("2000f", *[1.0] * 2000))
+            target = Raster("uint8", (150, 200, 3), bytes(range(250)) * 360)
+            about = {"image": "lost.xcf", "layer": layer}
+            job = client.submit(source, target, mask, (60, 70), {"preset": "draft", "iterations": 4}, label=about)
+            list(client.follow(job))
+        client.ask_results()
+        end = time.time() + 20
+        while time.time() < end:
+            client.wait(0.1)
+            for message in client.pump():
+                if message.type == "results":
+                    return message.header["results"]
+    raise AssertionError("the daemon tells of no results")
 
 
 def feathered(image):

@@ -19,7 +19,8 @@ import tempfile
 from pathlib import Path
 
 SUITES = {"3.0": "trixie", "3.2": "forky"}
-PACKAGES = "gimp,python3-gi,gir1.2-gimp-3.0,xvfb,xauth,xdotool,imagemagick,at-spi2-core,fonts-dejavu-core"
+PACKAGES = "gimp,python3-gi,gir1.2-gimp-3.0,xvfb,xauth,xdotool,imagemagick,at-spi2-core,fonts-dejavu-core,locales"
+WITNESSES = ("usr/bin/gimp-console", "usr/share/i18n/locales/de_DE")  # files of a root that holds all of them
 
 
 def cache() -> Path:
@@ -31,7 +32,7 @@ def ensure(version: str) -> Path:
     """The root for a GIMP version, built if need be. It appears whole or not at all."""
     suite = SUITES[version]
     final = cache() / suite
-    if (final / "usr/bin/gimp-console").exists():
+    if all((final / witness).exists() for witness in WITNESSES):
         return final
     for tool in ("mmdebstrap", "bwrap"):
         if not shutil.which(tool):

@@ -19,6 +19,7 @@ def use_dialog(gimp, daemon):
     def use(action: str, **environment: str) -> str:
         work = Path(gimp.environment["WORK"])
         # The dialog starts from the last values; a test must not start from another test's.
+        (work / "opened").unlink(missing_ok=True)
         for stale in gimp.profile.glob("plug-in-settings/*"):
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         done = gimp.run(HERE / "dialog.py", screen=True, ACTION=action, **environment)
@@ -36,7 +37,7 @@ def use_dialog(gimp, daemon):
     return use
 
 
-def test_ok_inserts_the_layer_and_one_undo_takes_it_back(use_dialog):
+def test_ok_inserts_the_layer_and_one_undo_takes_it_back_and_one_redo_brings_it_again(use_dialog):
     assert use_dialog("ok") == "ok"
 
 
@@ -80,12 +81,34 @@ def test_help_opens_the_page(use_dialog, gimp):
     (applications / "test.desktop").write_text(f"[Desktop Entry]\nType=Application\nName=Test\nExec={browser} %u\nMimeType=text/html;\n")
     (work / "home/.config").mkdir(exist_ok=True)
     (work / "home/.config/mimeapps.list").write_text("[Default Applications]\ntext/html=test.desktop\n")
-    assert use_dialog("help") == "ok"
+    assert use_dialog("help_page") == "ok"
     assert (work / "opened").read_text().strip().endswith("deep-image-blending/help/en/index.html")
+
+
+@pytest.mark.parametrize(("scheme", "language"), [("light", "de_DE"), ("dark", "fr_FR")])
+def test_in_another_theme_and_language(use_dialog, gimp, scheme, language):
+    with gimp.setting(f"theme-color-scheme {scheme}"):
+        assert use_dialog("looks", SCHEME=scheme, **gimp.locale(language)) == "ok"
+
+
+def test_a_method_is_chosen_by_its_picture(use_dialog):
+    assert use_dialog("compare") == "ok"
 
 
 def test_the_daemons_window(use_dialog):
     assert use_dialog("daemon") == "ok"
+
+
+def test_an_image_closed_meanwhile_loses_no_blend(use_dialog):
+    assert use_dialog("closed") == "ok"
+
+
+def test_a_blend_that_nobody_took_is_chosen_from_a_list(use_dialog):
+    assert use_dialog("recover") == "ok"
+
+
+def test_from_the_menu_repeated_and_cancelled_in_the_status_bar(use_dialog):
+    assert use_dialog("launched") == "ok"
 
 
 def test_cancel_leaves_the_image_as_it_was_and_frees_the_daemon(use_dialog, gimp):

@@ -9,9 +9,10 @@ import polib
 import pytest
 from update_catalogues import TEMPLATE
 
+from blend_daemon.methods import METHODS
 from blend_daemon.presets import PRESETS, WHOLE
 
-IN_THE_DIALOG = ("Stop and _Keep", "Blend A_gain", "Fit", "_1:1", "Hold for before", "Ad_vanced")
+IN_THE_DIALOG = ("Stop and _Keep", "Blend A_gain", "Fit", "_1:1", "Hold for before", "Compare…", "Ad_vanced")
 OF_ONE_BUTTON = ("_Blend", "_Insert")
 
 
@@ -24,6 +25,15 @@ def test_the_presets_are_the_engines():
     assert [name for name, *_ in options.PRESETS] == list(PRESETS)
     assert options.sliders_of("painting") == {"style": 70, "content": 45, "colour": 55, "seam": 50}
     assert options.sliders_of("draft") == {"style": 50, "content": 50, "colour": 50, "seam": 50}
+
+
+def test_the_methods_are_the_engines():
+    assert [name for name, *_ in options.METHODS] == list(METHODS)
+
+
+def test_what_a_method_does_not_use_is_not_sent():
+    sent = options.read(Config(method="poisson", preset="draft", style=50, content=90, iterations=7), True).parameters
+    assert sent == {"method": "poisson", "preset": "draft", "device": "auto", "seed": None}
 
 
 def test_whole_numbers_have_the_engines_limits():

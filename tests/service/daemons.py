@@ -32,9 +32,9 @@ class Daemon:
         self.address = f"ipc://{self.folder}/run/socket"
         self.process: subprocess.Popen | None = None
 
-    def start(self, *options: str) -> None:
+    def start(self, *words: str) -> None:
         # A session of its own, so that the whole group can be killed.
-        self.process = subprocess.Popen([*DAEMON, "serve", *options], env=self.environment, start_new_session=True)
+        self.process = subprocess.Popen([*DAEMON, "serve", *words], env=self.environment, start_new_session=True)
         deadline = time.monotonic() + 60
         while not (self.folder / "run/socket").exists():
             assert self.process.poll() is None

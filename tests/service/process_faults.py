@@ -66,12 +66,18 @@ def _bring(scene: Scene, client: Client, state: str) -> str:
         os.mkfifo(scene.part(job))
         scene.worker(client)
         scene.send(client, job=job)
-        until(client, job, "progress")
-        time.sleep(0.5)
-        assert client.status(20)["running"] == job
+        deadline = time.monotonic() + 20
+        while not _waits_for_a_reader(scene.daemon.process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     else:
         job = scene.blended(client)
     return job
+
+
+def _waits_for_a_reader(pid: int) -> bool:
+    """Whether a thread of that process is in the `open` of a pipe. For Linux, which tells what its threads wait for."""
+    return any(path.read_text() == "wait_for_partner" for path in Path(f"/proc/{pid}/task").glob("*/wchan"))
 
 
 def _broker_dies(scene: Scene, state: str, kill) -> None:
@@ -107,9 +113,12 @@ def _worker_dies(scene: Scene, state: str) -> None:
         elif state == "queued":
             assert running != job
             scene.announcement(client, job)
+        deadline = time.monotonic() + 20
+        while client.status(20)["worker"] in (worker, None):  # what is sent before the broker has noticed fails too
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         if state != "queued":
             scene.blended(client)
-        assert client.status(20)["worker"] != worker
 
 
 CUT = "The client is told at once; a restarted daemon offers the result if it was announced, else lists the job as cut off."

@@ -156,6 +156,18 @@ def test_a_result_from_a_clock_that_was_ahead_is_kept_no_longer_than_another(tmp
     assert entry.expires <= time.monotonic() + module.AGE_LIMIT
 
 
+def test_a_result_from_a_clock_that_was_years_behind_is_kept_for_a_week_from_the_next_start(tmp_path, monkeypatch):
+    now = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(module.time, "time", lambda: now - 1e9)
+        Store(tmp_path / "results").keep(ME, LABEL, result(id(1)))
+    (file,) = (tmp_path / "results").iterdir()
+    os.utime(file, (0, now - 1e9))
+    assert [entry.job for entry in Store(tmp_path / "results").of(ME)] == [id(1)]
+    monkeypatch.setattr(module.time, "time", lambda: now + 8 * 24 * 3600)
+    assert Store(tmp_path / "results").of(ME) == []
+
+
 def test_a_file_under_anothers_name_or_of_another_kind_is_left_alone(tmp_path):
     store = Store(tmp_path / "results")
     store.keep(ME, LABEL, result(id(1)))

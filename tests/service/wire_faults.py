@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import psutil
 import zmq
 from daemons import idle, kept, raster, until
@@ -74,6 +75,20 @@ def messages_with_frames_missing(scene: Scene) -> None:
         for cut in (1, len(whole[-1]) // 2):
             assert answer(connection, [*whole[:-1], whole[-1][:-cut]]).header["code"] == "message-invalid"
         assert client.status(20)["ended"] == ended
+    connection.context.destroy(0)
+
+
+@fault()
+def names_that_would_spoil_the_log(scene: Scene) -> None:
+    """Line breaks and broken characters of a sender are refused, and told in the log in one line of plain letters."""
+    whole = submission(new_id())
+    connection = dealer(scene)
+    for name in ('"source\\nforged line"', '"\\ud800"'):
+        header = whole[1].replace(b'"source"', name.encode())
+        failed = answer(connection, [whole[0], header, b"short", *whole[3:]])
+        assert failed.header["code"] == "message-invalid"
+        assert ascii(failed.header["message"])[:300] in scene.daemon.log()
+    assert not any(line.startswith("forged") for line in scene.daemon.log().splitlines())
     connection.context.destroy(0)
 
 
@@ -199,9 +214,10 @@ def client_that_never_reads_large_results(scene: Scene) -> None:
     connection = dealer(scene)
     connection.rcvhwm = 1
     source = raster(SOURCE.repeat(110, 0).repeat(110, 1))  # 1760 x 2200 pixels, a result of 15 MB
-    mask = raster(MASK.repeat(110, 0).repeat(110, 1))
+    mask = np.zeros((1760, 2200, 1), np.uint8)
+    mask[40:-40, 40:-40] = 255
     with scene.client() as client:
-        job = client.submit(source, source, mask, (0, 0), {"iterations": 3, "working_size": 64})
+        job = client.submit(source, source, raster(mask), (0, 0), {"iterations": 3, "working_size": 64})
         scene.announcement(client, job, limit=120)
         before, most = memory(scene), 0
         for _ in range(60):

@@ -1,0 +1,97 @@
+"""Jobs a second, and the way of pixels through the daemon beside a bare echo of the same bytes.
+
+    python benchmarks/throughput.py [--megapixels N] [--times N]
+
+Jobs a second: the smallest jobs, one after another, each from submit to result; nearly all of it is the optimiser.
+Pixels out: a kept RGBA result of that many megapixels is fetched, from disk (cached by the system) to the client. Beside it a bare pyzmq
+ROUTER in a process of its own sends the same number of bytes, which it has in memory, to a DEALER that asks for them. Both take turns; the
+medians are compared. What this leaves out: the way to the worker and back, a second hop over the same kind of socket, and the fsync of
+`keep`, which the disk sets. The last line has the ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import tempfile
+import time
+
+import load  # noqa: F401 - finds the next two
+import numpy as np
+import zmq
+
+# isort: split
+from daemons import raster, until
+from scene import ME, Scene, new_id, scene_of_its_own
+
+from blend_daemon.protocol.framing import Message
+from blend_daemon.service.store import Store
+
+
+def echo(address: str, size: int) -> None:
+    """Answer each word with so many bytes, until the empty word."""
+    router = zmq.Context().socket(zmq.ROUTER)
+    router.bind(address)
+    data = np.ones(size, np.uint8)
+    while True:
+        client, word = router.recv_multipart()
+        if not word:
+            return
+        router.send_multipart([client, b"head", data], copy=False)
+
+
+def jobs_a_second(scene: Scene, count: int = 20) -> float:
+    """Small jobs one after another."""
+    with scene.client() as client:
+        scene.worker(client)
+        scene.blended(client)
+        began = time.monotonic()
+        for _ in range(count):
+            until(client, scene.send(client), "result")
+        return count / (time.monotonic() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megapixels", type=float, default=12)
+    parser.add_argument("--times", type=int, default=15)
+    args = parser.parse_args()
+    height = round((args.megapixels * 1e6 * 3 / 4) ** 0.5)
+    layer = np.random.default_rng(0).integers(0, 256, (height, height * 4 // 3, 4), np.uint8)
+    job = new_id()
+    header = {"job": job, "box": [0, 0, layer.shape[1], height], "report": {"notes": []}}
+    ours, bare, context = [], [], zmq.Context()
+    with scene_of_its_own() as scene, tempfile.TemporaryDirectory(prefix="dib-") as folder:
+        # Put there as the daemon does it: to compute twelve megapixels would take minutes and change nothing.
+        Store(scene.results).keep(ME, {}, Message("result", header, {"layer": raster(layer)}))
+        scene.up()
+        print(f"{jobs_a_second(scene):.1f} jobs/s")
+        address = f"ipc://{folder}/echo"
+        process = multiprocessing.get_context("spawn").Process(target=echo, args=(address, layer.nbytes))
+        process.start()
+        dealer = context.socket(zmq.DEALER)
+        dealer.connect(address)
+        with scene.client() as client:
+            for _ in range(args.times + 1):
+                began = time.monotonic()
+                client.fetch(job)
+                result = until(client, job, "result")
+                ours.append(time.monotonic() - began)
+                assert len(result.rasters["layer"].data) == layer.nbytes
+                began = time.monotonic()
+                dealer.send(b"?")
+                dealer.recv_multipart(copy=False)
+                bare.append(time.monotonic() - began)
+            assert bytes(result.rasters["layer"].data) == layer.tobytes()
+        dealer.send(b"")
+        process.join(10)
+    context.destroy(0)
+    fetched, echoed = statistics.median(ours[1:]), statistics.median(bare[1:])
+    for name, seconds in (("fetch of a kept result", fetched), ("bare echo", echoed)):
+        print(f"{name:24} {1000 * seconds:7.1f} ms  {layer.nbytes / seconds / 1e6:7.0f} MB/s")
+    print(f"{layer.nbytes / 1e6:.0f} MB: {fetched / echoed:.2f} times the bare echo")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Methods of blending side by side: run, scored, shown, and judged blind."""

@@ -1,0 +1,86 @@
+"""The blending methods that need no network: copying, fading, the target's colours, Poisson's equation."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from scipy import ndimage
+from torch import Tensor
+
+from blend_daemon.engine.colour import statistics, transfer
+from blend_daemon.engine.pixels import Box, Floats, split_alpha, to_float
+from blend_daemon.engine.poisson import Surroundings, corrected, residual
+from blend_daemon.engine.run import Run, in_box
+from blend_daemon.engine.solvers import SOLVERS
+
+FEATHER = 0.2  # of the object's greatest depth, over which `alpha` fades when no width is given
+SAMPLES = 1_000_000  # pixels of the target at most that give its colours
+
+
+def copy_paste(run: Run) -> Floats:
+    """The source as it is."""
+    return run.at_once("copying", run.problem.source_on(run.problem.box)[0])
+
+
+def alpha(run: Run) -> Floats:
+    """The source, fading into the target from the mask's edge over `feather` px (Porter, Duff, 1984: *over* with a feathered mask)."""
+    problem = run.problem
+    window = problem.window(1)
+    target, visible = problem.target_on(window)
+    source, _ = problem.source_on(window)
+    unknown = problem.mask_on(window) > 0
+    # The distance to visible target: beyond a canvas's edge and in transparency there is nothing to fade into.
+    depth = ndimage.distance_transform_edt(unknown | ~visible).astype(np.float32)
+    width = run.parameters.feather or FEATHER * float(depth[unknown].max())
+    share = np.clip((depth - 0.5) / max(width, 1.0), 0, 1)
+    share[~visible] = 1
+    blend = target + share[:, :, None] * (source - target)
+    x, y, w, h = problem.box
+    x, y = x - window[0], y - window[1]
+    return run.at_once("fading", np.ascontiguousarray(blend[y : y + h, x : x + w]))
+
+
+def color_transfer(run: Run) -> Floats:
+    """The source with the mean and the spread of the whole target's colours (Reinhard, Ashikhmin, Gooch, Shirley, 2001)."""
+    problem = run.problem
+    source, _ = problem.source_on(problem.box)
+    height, width = problem.target.shape[:2]
+    stride = max(1, round((height * width / SAMPLES) ** 0.5))
+    colours, opacity = split_alpha(problem.target[::stride, ::stride])
+    outside = problem.mask_on((0, 0, width, height))[::stride, ::stride] == 0
+    seen = outside if opacity is None else outside & (opacity > 0)
+    if not seen.any():  # all that is left of the target lies between the samples
+        return run.at_once("colours", source)
+    mask = problem.mask_on(problem.box)
+    own, other = statistics(source[mask > 0], mask[mask > 0]), statistics(to_float(colours)[seen])
+    return run.at_once("colours", transfer(source, own, other))
+
+
+def poisson(run: Run) -> Floats:
+    """Poisson image editing (Perez, Gangnet, Blake, 2003), importing gradients."""
+    return _solved(run, mixed=False)
+
+
+def poisson_mixed(run: Run) -> Floats:
+    """Poisson image editing with mixed gradients: of source and target the stronger, so that the target shows through."""
+    return _solved(run, mixed=True)
+
+
+def _solved(run: Run, mixed: bool) -> Floats:
+    window = run.problem.window(1)
+    return in_box(solve(run, Surroundings.of(run.problem, window, run.device), window, mixed), window, run.problem.box)
+
+
+def solve(run: Run, around: Surroundings, window: Box, mixed: bool = False) -> Tensor:
+    """The Poisson blend over the window by the run's solver: (c, h, w). Tells of each step."""
+    solver = SOLVERS[run.parameters.solver]
+    for u, error, left in solver(around.unknown, around.known, residual(around, around.source, mixed=mixed)):
+        run.plan([(left + 1, 1.0)])
+        if run.report("Poisson", error, {}, partial(_shown, run, around, window, u)):
+            break
+    return corrected(around, u)
+
+
+def _shown(run: Run, around: Surroundings, window: Box, u: Tensor) -> Floats:
+    return in_box(corrected(around, u), window, run.problem.box)

@@ -1,0 +1,105 @@
+"""What a method is given and what it tells: the problem, the parameters as they stand, progress, cancel and steering."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blend_daemon.engine import device as devices
+from blend_daemon.engine.features import Features
+from blend_daemon.engine.pixels import Box, Floats, Raster, from_float
+from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.progress import Cancelled, Clock, Directive, Observer, Progress
+from blend_daemon.presets import Parameters, Preset
+
+
+class Run:
+    """One attempt at a blend. Counts evaluations, tells the observer and hears its word.
+
+    Attributes
+    ----------
+    problem : what to blend
+    parameters : the present ones; the observer may have moved sliders
+    preset : how to run; its working size may be smaller than the parameters' where memory ran out
+    device : where to compute
+    notes : sentences for the user
+    evaluations, history : how many were made, and the last losses of each stage
+    """
+
+    def __init__(
+        self, problem: Problem, parameters: Parameters, preset: Preset, device: torch.device, observe: Observer | None = None
+    ) -> None:
+        self.problem, self.parameters, self.preset, self.device, self._observe = problem, parameters, preset, device, observe
+        self._clock = Clock()
+        self.notes: list[str] = []
+        self.evaluations = 0
+        self.history: dict[str, dict[str, float]] = {}
+
+    @cached_property
+    def network(self) -> tuple[Features, str]:
+        """VGG-16 on the device, and its trunk's name. Loaded when a method first asks. Raises BlendError `weights-*`."""
+        # The published equations are there to be compared with, so they run in the precision they were published in.
+        dtype = torch.float32 if self.parameters.preset == "paper" else devices.precision(self.device)
+        return devices.features(self.device, dtype)
+
+    @property
+    def features(self) -> Features:
+        return self.network[0]
+
+    def at_once(self, stage: str, colours: Floats) -> Floats:
+        """Tell of a result that took one step, and give it back."""
+        self.plan([(1, 1.0)])
+        self.report(stage, 0.0, {}, lambda: colours)
+        return colours
+
+    def plan(self, costs: list[tuple[int, float]]) -> None:
+        """Evaluations to come, as (count, cost of each) for each scale."""
+        self._costs = deque(cost for count, cost in costs for _ in range(count))
+        self._total = self.evaluations + len(self._costs)
+        self._clock.plan(sum(self._costs))
+
+    def report(self, stage: str, value: Tensor | float, losses: Mapping[str, Tensor], colours: Callable[[], Floats]) -> Parameters | bool:
+        """Tell of one evaluation; True if the run is to end here and keep its result, parameters to go on for. Raises Cancelled."""
+        self.evaluations += 1
+        seconds_left = self._clock.advance(self._costs.popleft())
+        if self._observe is None and self.evaluations < self._total:
+            return False
+        numbers = {name: float(loss) for name, loss in losses.items()}
+        self.history[stage] = {**numbers, "total": float(value)}
+        if self._observe is None:
+            return False
+        progress = Progress(
+            stage, self.evaluations, self._total, float(value), numbers, seconds_left, self.problem.box,
+            lambda: preview(self.problem, colours()),
+        )  # fmt: skip
+        word = self._observe(progress)
+        if word is Directive.CANCEL:
+            raise Cancelled
+        if isinstance(word, Mapping):
+            self.parameters = self.parameters.moved(word)
+            return self.parameters
+        return word is Directive.FINISH
+
+
+def preview(problem: Problem, colours: Floats) -> Raster:
+    """Colours over the box, (h, w, channels), as a uint8 RGBA layer raster."""
+    rgb = np.repeat(colours, 3, axis=2) if colours.shape[2] == 1 else colours
+    return from_float(np.concatenate([rgb, problem.mask_on(problem.box)[:, :, None]], axis=2), np.dtype(np.uint8))
+
+
+def in_box(colours: Tensor, window: Box, box: Box) -> Floats:
+    """Cut the box out of (c, h, w) over the window, as (h, w, c)."""
+    x, y = box[0] - window[0], box[1] - window[1]
+    cut = colours[:, y : y + box[3], x : x + box[2]]
+    return np.ascontiguousarray(cut.permute(1, 2, 0).float().cpu().numpy())
+
+
+def working_size(height: int, width: int, limit: int) -> tuple[int, int]:
+    """The size, (h, w), of at most `limit` pixels at which to optimise."""
+    factor = min(1.0, (limit / (height * width)) ** 0.5)
+    return max(round(height * factor), 8), max(round(width * factor), 8)

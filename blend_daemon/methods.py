@@ -1,0 +1,70 @@
+"""The methods of blending by name, for a user to choose from. Standard library only: command lines and the plug-in list them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SOLVERS = {
+    "multigrid": "conjugate gradients with a multigrid V-cycle: the fastest",
+    "gauss-seidel": "red-black Gauss-Seidel with over-relaxation: the textbook's, slow for large objects",
+    "direct": "a sparse factorisation: exact, more memory",
+}
+LOSSES = ("gradient", "content", "style", "histogram", "variation", "chroma", "tone")
+SLIDERS = ("style", "content", "colour", "seam")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to blend.
+
+    Attributes
+    ----------
+    label : its name in a list for users
+    about : one sentence for a user
+    quick : whether it is in closed form, without the network: within a second on a megapixel
+    uses : the parameters, beyond preset, seed and device, that it looks at
+    """
+
+    label: str
+    about: str
+    quick: bool
+    uses: tuple[str, ...] = ()
+
+
+_OPTIMISER = ("working_size", "iterations")
+
+METHODS: Mapping[str, Method] = {
+    "deep": Method(
+        "Deep blending",
+        "Two stages of optimisation: the seam closes, and the object takes on light, colours and texture of the target.",
+        False,
+        ("without", *SLIDERS, *_OPTIMISER),
+    ),
+    "deep-single-stage": Method(
+        "Deep blending, first stage alone",
+        "Without the second stage, which refines the whole blend: for comparison.",
+        False,
+        ("without", *SLIDERS, *_OPTIMISER),
+    ),
+    "copy-paste": Method("Copy and paste", "The object as it is, with the selection's own edge.", True),
+    "alpha": Method("Alpha blending", "The object fades into the target from the selection's edge inwards.", True, ("feather",)),
+    "color-transfer": Method("Colour transfer", "The object takes on mean and spread of the whole target's colours.", True),
+    "poisson": Method("Poisson", "The object's gradients, with the target's colours at the edge: no seam at all.", True, ("solver",)),
+    "poisson-mixed": Method(
+        "Poisson, mixed gradients", "Of object and target the stronger gradient: the target shows through.", True, ("solver",)
+    ),
+    "gaussian-poisson": Method(
+        "Gaussian-Poisson", "The object's gradients, with another method's colours.", True, ("solver", "constraint", "feather")
+    ),
+    "poisson+style": Method(
+        "Poisson, then style transfer", "The Poisson blend, repainted in the target's style.", False, ("solver", "style", *_OPTIMISER)
+    ),
+    "style+poisson": Method(
+        "Style transfer, then Poisson",
+        "The object, repainted in the target's style, then blended.",
+        False,
+        ("solver", "style", *_OPTIMISER),
+    ),
+}
+CONSTRAINTS = tuple(name for name in METHODS if name != "gaussian-poisson")

@@ -1,0 +1,55 @@
+"""An error as one text for the user, in the user's language.
+
+The daemon, the engine and the protocol speak English. Here is what a translation says for their error codes; where there is none, their own
+words stand, which are more exact.
+"""
+
+from __future__ import annotations
+
+from gi.repository import GLib
+
+from blend_daemon.errors import BlendError
+
+SENTENCES = (  # (code, what a translation says)
+    ("mask-off-target", "The object lies wholly outside the target. Move it onto the picture."),
+    ("mask-covers-target", "The mask leaves no pixel of the target to blend with. Select less, or choose a larger target."),
+    ("mask-empty", "The mask marks no visible pixel of the object."),
+    ("image-too-large", "The picture is too large for the blend daemon."),
+    ("out-of-memory", "There is not enough memory for this blend. Select less, choose a smaller working size, or close other programs."),
+    ("parameter-invalid", "One of the settings has a value that the blend daemon does not take."),
+    ("device-missing", "The chosen device is not present. Choose “Automatic” under Advanced."),
+    ("device-unknown", "There is no such device. Choose “Automatic” under Advanced."),
+    ("weights-missing", "The network's weights are missing. Run “blend-daemon weights” in a terminal to fetch them."),
+    ("weights-corrupt", "The network's weights are damaged. Run “blend-daemon weights --force” in a terminal to fetch them again."),
+    ("weights-unreachable", "The network's weights could not be fetched. Connect, and run “blend-daemon weights” in a terminal."),
+    ("queue-full", "Too many blends are waiting already. Wait for one to end, or cancel one."),
+    ("worker-died", "The process that computes has ended. Try again, with a smaller selection or the preset Draft."),
+    ("daemon-stopped", "The blend daemon was stopped. Try again."),
+    ("daemon-gone", "The blend daemon has ended or does not answer any more. Try again; Filters > Combine > Blend Daemon… shows its log."),
+    ("daemon-not-started", "The blend daemon could not be started. Run “blend-daemon doctor” in a terminal to see what is wrong."),
+    ("daemon-unreachable", "No blend daemon answers at the address under Advanced. Left empty, this computer's own is used."),
+    ("address-invalid", "The address under Advanced is no address of a blend daemon."),
+    ("daemon-not-paired", "The blend daemon of that name is not paired with this computer. Run “blend-daemon pair” on both."),
+    ("not-admitted", "The blend daemon does not know this computer. Pair them: run “blend-daemon pair” in a terminal on both."),
+    ("server-key-wrong", "The blend daemon there has another key than the paired one. Pair them anew if you know why."),
+    ("protocol-mismatch", "Plug-in and blend daemon differ in version. Stop it (Filters > Combine > Blend Daemon…) and try again."),
+    ("message-invalid", "Plug-in and blend daemon do not understand each other. Run install.sh again, and restart GIMP."),
+    ("runtime-dir-unsafe", "The blend daemon's folder is not private. Run “blend-daemon doctor” in a terminal to see what to do."),
+    ("owner-key", "The key by which the blend daemon knows you cannot be read."),
+    ("result-unknown", "The blend is no longer kept."),
+    ("job-cut-off", "The blend was cut off before it had a result. Start it again."),
+)  # fmt: skip
+PLAIN = {"mask-off-target", "mask-covers-target", "mask-empty", "queue-full", "daemon-stopped", "job-cut-off"}  # English adds nothing
+
+
+def _(text):
+    return GLib.dgettext("deep-image-blending", text)
+
+
+def sentence(error: BlendError) -> str:
+    """The error's message and hint."""
+    own = f"{error} {error.hint}".strip()
+    text = dict(SENTENCES).get(error.code)
+    if text is None or _(text) == text:
+        return own
+    return _(text) if error.code in PLAIN else f"{_(text)}\n({own})"

@@ -1,0 +1,69 @@
+"""A user's hands and eyes for the scripts that run inside a GIMP with a screen: xdotool and screenshots."""
+
+import os
+import subprocess
+import time
+
+WORK = os.environ["WORK"]
+GIMP = "GNU Image Manipulation Program|GIMP"  # the title of its main window
+
+
+def xdotool(*words):
+    return subprocess.run(["xdotool", *words], capture_output=True, text=True).stdout.split()
+
+
+def until(truth, what, patience=60):
+    """Wait until `truth()` is something, and return it."""
+    end = time.time() + patience
+    while time.time() < end:
+        found = truth()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not come about")
+
+
+def windows(title):
+    return xdotool("search", "--onlyvisible", "--name", title)
+
+
+def window(title, patience=30):
+    return until(lambda: windows(title), f"a window {title}", patience)[-1]
+
+
+def press(window, *keys):
+    xdotool("windowfocus", "--sync", window)
+    xdotool("key", *keys)
+
+
+def press_in_gimp(*keys):
+    press(windows(GIMP)[-1], *keys)
+
+
+def launch(command):
+    """Find a command with GIMP's own search and start it, as a user would from the menu."""
+    press_in_gimp("slash")
+    search = window("Search Actions")
+    xdotool("windowfocus", "--sync", search)
+    xdotool("type", "--delay", "30", command)
+    time.sleep(1.0)
+    xdotool("key", "Return")
+
+
+def screenshot(name, title):
+    for found in windows(title):
+        xdotool("windowraise", found)  # no window manager does it
+    time.sleep(0.3)
+    subprocess.run(["import", "-window", "root", os.path.join(WORK, f"dialog-{name}.png")])
+
+
+def settle(window):
+    """Wait until a window's picture does not change any more: the blend is done."""
+    last, end = None, time.time() + 60
+    while time.time() < end:
+        now = subprocess.run(["import", "-window", window, "rgb:-"], capture_output=True).stdout
+        if now and now == last:
+            return
+        last = now
+        time.sleep(1.5)
+    raise AssertionError("the window does not come to rest")
