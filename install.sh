@@ -7,6 +7,7 @@ state=${XDG_STATE_HOME:-$HOME/.local/state}/deep-image-blending
 venv=$data/venv
 command=$HOME/.local/bin/blend-daemon
 plugin=deep-image-blending
+unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/blend-daemon.service
 
 usage() {
     cat <<EOF
@@ -15,7 +16,8 @@ usage() {
 ./install.sh --uninstall   remove everything that the installer and the daemon have put on this machine
 
 Daemon and weights go to $data, the command to $command,
-the plug-in to GIMP's own plug-ins folder. Nothing else is touched.
+the plug-in to GIMP's own plug-ins folder, the systemd service, if there is one, to $unit.
+Nothing else is touched.
 EOF
 }
 
@@ -38,7 +40,25 @@ profiles() {
     } | sort -u
 }
 
+# The daemon as a systemd service of the user's, where there is such a thing; elsewhere it is started when it is needed.
+install_service() {
+    systemctl --user show-environment >/dev/null 2>&1 || return 0
+    mkdir -p "$(dirname "$unit")"
+    "$venv/bin/python" "$project/tools/user_unit.py" "$venv/bin/blend-daemon" >"$unit"
+    if systemctl --user daemon-reload && systemctl --user enable --now blend-daemon.service 2>/dev/null; then
+        echo "Service: blend-daemon.service (systemctl --user status blend-daemon)"
+    else
+        rm -f "$unit"
+        echo "The systemd service could not be started; the daemon is started when it is needed."
+    fi
+}
+
 uninstall() {
+    if [ -f "$unit" ]; then
+        systemctl --user disable --now blend-daemon.service 2>/dev/null || true
+        rm -f "$unit"
+        systemctl --user daemon-reload 2>/dev/null || true
+    fi
     if [ -x "$command" ]; then "$command" stop || true; fi
     profiles | while read -r profile; do
         rm -rf "$profile/plug-ins/$plugin"
@@ -108,5 +128,6 @@ case :$PATH: in
 *:"$(dirname "$command")":*) ;;
 *) echo "  ($(dirname "$command") is not on your PATH; add it, or call the command by its full name)" ;;
 esac
+install_service
 install_plugin
 [ "${1:-}" != --demo ] || demo

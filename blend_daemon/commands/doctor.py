@@ -31,11 +31,16 @@ class Finding(NamedTuple):
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("doctor", help="check weights, device, daemon and plug-in (exit code 1 if something is wrong)")
     parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--quick", action="store_true", help="without the blend that tries everything")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     findings = [*_versions(), _weights(), _device(), _daemon(), *_plugins()]
+    if not args.quick:
+        findings.append(_trial())
+    # A report is for showing to others: it holds no keys, and whose computer it is of is not their concern.
+    findings = [Finding(_homeless(what), good, _homeless(detail), _homeless(remedy)) for what, good, detail, remedy in findings]
     if args.json:
         print(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
@@ -92,6 +97,49 @@ def _daemon() -> Finding:
             "daemon", False, f"version {status['version']} is running.", "Run `blend-daemon stop`; the new one starts by itself."
         )
     return Finding("daemon", True, f"pid {status['pid']}, device {status['device']}. Log: {status['log']}")
+
+
+def _trial() -> Finding:
+    """A small blend, by the daemon if one runs, in this process otherwise."""
+    import time
+
+    import numpy as np
+
+    from blend_daemon.engine import Parameters, Problem, blend
+    from blend_daemon.protocol import runtime
+    from blend_daemon.protocol.client import Client, Raster
+    from blend_daemon.service import lock
+
+    y, x = np.mgrid[:64, :64]
+    target = np.stack([x * 3, y * 3, (x ^ y) & 255], axis=2).astype(np.uint8)
+    source = np.ascontiguousarray(255 - target[:32, :32])
+    mask = (((y - 16) ** 2 + (x - 16) ** 2 < 12**2) * 255).astype(np.uint8)[:32, :32]
+    began = time.monotonic()
+    try:
+        if lock.holder(runtime.runtime_dir()):
+            where = "the daemon"
+            with Client() as client:
+                parts = [Raster("uint8", part.shape, part.tobytes()) for part in (source, target, mask[:, :, None])]
+                job = client.submit(parts[0], parts[1], parts[2], (16, 16), {"preset": "draft"})
+                (last,) = [message for message in client.follow(job) if message.type in ("result", "cancelled")]
+                if last.type == "cancelled":
+                    return Finding("self-test", False, "the daemon cancelled the blend.", "Run `blend-daemon status`.")
+                client.release(job)
+                layer = np.frombuffer(last.rasters["layer"].data, np.uint8).reshape(last.rasters["layer"].shape)
+        else:
+            where = "this process"
+            layer = blend(Problem.from_arrays(source, target, mask, (16, 16)), Parameters(preset="draft")).layer
+    except BlendError as error:
+        return Finding("self-test", False, str(error), error.hint)
+    inside = layer[:, :, 3] > 0
+    if inside.sum() != (mask > 0).sum() or layer[inside, :3].std() == 0:
+        return Finding("self-test", False, f"the blend that {where} made is wrong.", INSTALL)
+    return Finding("self-test", True, f"a blend of {inside.sum()} pixels by {where} took {time.monotonic() - began:.1f} s")
+
+
+def _homeless(text: str) -> str:
+    home = str(Path.home())
+    return text.replace(home, "~") if home != "/" else text
 
 
 def _plugins() -> Iterator[Finding]:

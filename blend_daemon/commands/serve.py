@@ -44,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="tcp://HOST:PORT",
         help="also serve the computers that `blend-daemon pair` has let in; HOST is this computer's, or *",
     )
+    parser.add_argument("--metrics", metavar="127.0.0.1:PORT", help="answer Prometheus there, for this computer alone")
     parser.set_defaults(run=run)
 
 
@@ -97,9 +98,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(args: argparse.Namespace) -> None:
+    from blend_daemon.service import metrics
     from blend_daemon.service.pool import Limits
     from blend_daemon.service.server import Server
 
     devices = [device for device in args.devices or ["auto"] for _ in range(args.workers)]
     limits = Limits(args.hang_limit, args.memory_limit and int(args.memory_limit * 1e6), args.idle_release * 60)
-    await Server(devices, limits, args.idle_exit and args.idle_exit * 60, args.listen).serve()
+    figures = metrics.address(args.metrics) if args.metrics else None
+    await Server(devices, limits, args.idle_exit and args.idle_exit * 60, args.listen, figures).serve()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -28,8 +31,27 @@ def run(args: argparse.Namespace) -> int:
     elif status is None:
         print(f"No blend daemon is running. The log of the last one is {runtime.log_path()}.")
     else:
-        doing = f"blending {status['running'][:8]}" if status["running"] else "idle"
-        print(f"The blend daemon {status['version']} is {doing}, {status['waiting']} waiting, {status['ended']} ended.")
-        print(f"Device {status['device']}, pid {status['pid']} (worker {status['worker']}), up {status['uptime']:.0f} s.")
-        print(f"Log: {status['log']}")
+        for line in _account(status):
+            print(line)
     return 0 if status else 1
+
+
+def _account(status: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"The blend daemon {status['version']} (pid {status['pid']}) has been up for {timedelta(seconds=round(status['uptime']))}, "
+        f"with {_size(status['memory'])} of memory."
+    )
+    ends = ", ".join(f"{count} {end}" for end, count in sorted(status["ends"].items()))
+    yield f"Jobs: {status['waiting']} waiting, {status['ended']} ended" + (f" ({ends})." if ends else ".")
+    for number, worker in enumerate(status["workers"]):
+        doing = f"blending {worker['job'][:8]}" if worker["job"] else worker["state"]
+        about = f", pid {worker['pid']}, {_size(worker['memory'])}" if worker["pid"] else ""
+        yield f"Worker {number} on {worker['device']}: {doing}{about}, started {worker['starts']} times."
+    yield f"Results kept: {status['results']['count']}, {_size(status['results']['bytes'])}."
+    if status["listen"]:
+        yield f"Paired computers are served at {status['listen']}."
+    yield f"Log: {status['log']}"
+
+
+def _size(count: int | None) -> str:
+    return "?" if count is None else f"{count / 1e6:.0f} MB"

@@ -20,7 +20,7 @@ from blend_daemon import __version__
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, messages, runtime
 from blend_daemon.protocol.framing import Message
-from blend_daemon.service import doors, estimate
+from blend_daemon.service import doors, estimate, metrics
 from blend_daemon.service.doors import Door, Peer
 from blend_daemon.service.jobs import ENDED, IN_ALL, PICTURES, Job, Queue, State
 from blend_daemon.service.notify import notify
@@ -52,25 +52,26 @@ class Server:
     limits : of each worker
     idle_exit : s without a word from any client and without a job after which the daemon ends; None: never
     listen : tcp address at which paired computers are served too
+    figures : host and port at which Prometheus is answered
     """
 
     def __init__(
         self,
-        devices: Sequence[str] = ("auto",),
-        limits: Limits | None = None,
+        devices: Sequence[str],
+        limits: Limits,
         idle_exit: float | None = None,
         listen: str | None = None,
+        figures: tuple[str, int] | None = None,
     ) -> None:
-        self._listen = listen
+        self._listen, self._idle_exit, self._figures = listen, idle_exit, figures
         self._context = zmq.asyncio.Context()
         self._queue = Queue()
         self._store = Store(runtime.results_dir())
-        self._pool = Pool(self._context, devices, limits or Limits(), self._hear_worker, self._worker_ended)
+        self._pool = Pool(self._context, devices, limits, self._hear_worker, self._worker_ended)
         self._durations = estimate.Durations()
         self._keeping: dict[Job, asyncio.Task[None]] = {}
         self._fetching: set[asyncio.Task[None]] = set()
         self._one_fetch = asyncio.Lock()
-        self._idle_exit = idle_exit
         self._began = self._heard = time.monotonic()
         self._ends: Counter[str] = Counter()
         self._stopping = asyncio.Event()
@@ -89,12 +90,15 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         log.info("serving %s, version %s, pid %d", " and ".join(filter(None, [runtime.address(), self._listen])), __version__, os.getpid())
+        figures = await metrics.serve(self._figures, self._status) if self._figures else None
         notify("READY=1")
-        tasks += [asyncio.create_task(part) for part in (self._pool.keep(), self._look_after())]
+        tasks += [asyncio.create_task(self._pool.keep()), asyncio.create_task(self._look_after())]
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         self._stopping.set()
         notify("STOPPING=1")
+        if figures:
+            figures.close()
         await self._park()
         for task in tasks:
             task.cancel()
@@ -218,7 +222,7 @@ class Server:
                 return
             self._store.begin(id, owner, job.label)
             log.info("job %s queued: %s", id[:8], {name: raster.shape for name, raster in message.rasters.items()})
-        job.client = client  # its owner may have come back on another connection
+        job.client, job.missed = client, None  # its owner may have come back on another connection
         if job.state in ENDED:
             await (self._tell(client, job.last) if job.last else self._fetch(client, owner, id))
             return

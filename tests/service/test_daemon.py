@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
 import uuid
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -373,7 +375,16 @@ def test_status_for_people_and_programs(daemon):
     assert str(daemon.folder / "state/daemon.log") in daemon.command("status").stdout
     status = json.loads(daemon.command("status", "--json").stdout)
     assert status["pid"] == daemon.process.pid
-    assert daemon.command("doctor").stdout.count("daemon: pid") == 1
+    report = daemon.command("doctor").stdout
+    assert report.count("daemon: pid") == 1
+    assert re.search("ok +self-test: a blend of 4.. pixels by the daemon", report)
+    assert str(Path.home()) + "/" not in report
+
+
+def test_the_doctor_blends_without_a_daemon_too(fresh_daemon):
+    report = fresh_daemon.command("doctor").stdout
+    assert re.search("ok +self-test: a blend of 4.. pixels by this process", report)
+    assert "self-test" not in fresh_daemon.command("doctor", "--quick").stdout
 
 
 @contextmanager

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -328,3 +330,34 @@ def test_weights_that_are_missing_are_fetched_first_and_it_says_so(fresh_daemon,
             time.sleep(0.05)
         assert "fetching" in seen
         until(client, job, "result")
+
+
+def test_prometheus_is_answered_on_request(fresh_daemon, send):
+    with socket.socket() as spare:
+        spare.bind(("127.0.0.1", 0))
+        port = spare.getsockname()[1]
+    fresh_daemon.start("--metrics", f"127.0.0.1:{port}")
+    with Client(fresh_daemon.address) as client:
+        job = send(client)
+        until(client, job, "progress")
+        cancel(client, job)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert figures['blend_daemon_jobs_ended_total{end="cancelled"}'] == "1"
+    assert float(figures['blend_daemon_worker_memory_bytes{worker="0",device="cpu"}']) > 1e7
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9000", "example.org:9000", "127.0.0.1", "127.0.0.1:x", "192.168.0.1:1"])
+def test_metrics_are_for_this_computer_alone(address, fresh_daemon):
+    done = fresh_daemon.command("serve", "--metrics", address)
+    assert done.returncode == 2
+    assert address in done.stderr
+
+
+def test_status_tells_people_of_workers_memory_and_results(two):
+    said = two.command("status").stdout
+    assert "Worker 1 on cpu" in said
+    assert "Results kept: " in said
