@@ -102,7 +102,9 @@ class Gimp:
         if screen:
             gimp = ["xvfb-run", "-a", "-s", "-screen 0 1280x1000x24", *gimp]
         command = [*self._sandbox({**self.environment, **environment}), *gimp]
-        return subprocess.run(command, capture_output=True, text=True, timeout=180, env={**os.environ, **self.environment, **environment})
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=180 if screen else 900, env={**os.environ, **self.environment, **environment}
+        )
 
     def _sandbox(self, environment: dict[str, str]) -> list[str]:
         if self._root is None:
