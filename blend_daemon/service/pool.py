@@ -27,6 +27,7 @@ from blend_daemon.service.jobs import Job
 log = logging.getLogger("blend_daemon")
 
 TICK = 0.5  # s between two looks at a worker
+LOADING = 120.0  # s of silence that a worker is allowed at least while it loads its network
 PAUSE = 1.0  # s before another is started: one that dies at once must not make the machine busy
 MEMORY_SHARE = 0.75  # of the machine's memory, for all workers together
 
@@ -196,21 +197,21 @@ class Worker:
     async def _watch(self) -> Ending:
         """Returns when it has to end."""
         # Time is counted in looks, so that a broker or a machine that itself stood still accuses nobody.
-        hang, idle = self._pool.limits.hang, self._pool.limits.idle
+        limits = self._pool.limits
         silent = unused = 0.0
         while True:
             await asyncio.sleep(TICK)
             silent = 0.0 if self._spoke or not self.busy else silent + TICK
             unused = 0.0 if self.busy else unused + TICK
             self._spoke = False
-            if silent >= hang:
-                how = f"gave no sign of life for {hang:.0f} s and was ended"
+            if silent >= (limits.hang if self.ready else max(limits.hang, LOADING)):
+                how = f"gave no sign of life for {silent:.0f} s and was ended"
                 return Ending("worker-hung", how, f"Try again. The log is {runtime.log_path()}.", self.ready)
             if self.pid and (memory_of(self.pid) or 0) > self._pool.memory:
                 how = f"used more than {self._pool.memory / 1e6:.0f} MB of memory and was ended"
                 hint = "Make the selection or the working size smaller, or let the daemon have more: `blend-daemon serve --memory-limit`."
                 return Ending("memory-limit", how, hint, self.ready)
-            if unused >= idle:
+            if unused >= limits.idle:
                 return IDLE
 
     async def _read_errors(self) -> None:

@@ -289,7 +289,8 @@ def test_what_a_worker_prints_is_in_the_log_which_rotates(fresh_daemon, tmp_path
     fresh_daemon.environment["PYTHONPATH"] = str(tmp_path)
     fresh_daemon.start()
     with Client(fresh_daemon.address) as client:
-        wait_for(client, lambda status: status["workers"][0]["state"] == "asleep")
+        wait_for(client, lambda status: status["worker_starts"] and status["workers"][0]["state"] == "asleep")
+        wait_for(client, lambda _: "could not start" in fresh_daemon.log())
     assert "the last word" in fresh_daemon.log()
     assert (fresh_daemon.folder / "state/daemon.log.1").exists()
     assert (fresh_daemon.folder / "state/daemon.log").stat().st_size <= 1_000_000
