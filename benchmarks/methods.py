@@ -3,9 +3,9 @@
     python benchmarks/methods.py [--canvas 1] [--sizes 0.1 1 4 12] [--repeats 3] [--fpie]
 
 Needs opencv-python-headless (extra `test`); with --fpie, which takes minutes more, fpie with its compiled backends, to be installed by
-hand. Times are the best of the repeats, taken in turn, arrays in to picture out: of ours the checks, the blend and the composition. Errors are those of the 8-bit
-results inside the mask, in levels, to the exact solution. fpie iterates until it has been at it as long as we, and on, by doubling,
-until its error is as small, or it took four times as long.
+hand. Times are the best of the repeats, taken in turn, arrays in to picture out: of ours the checks, the blend and the composition.
+Errors are those of the 8-bit results inside the mask, in levels, to the exact solution. fpie iterates until it has been at it as long as
+we, and on, by doubling, until its error is as small, or it took four times as long.
 """
 
 from __future__ import annotations

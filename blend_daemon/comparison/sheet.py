@@ -54,7 +54,10 @@ def _framed(picture: Bytes) -> Bytes:
 
 def _captions(trial: Trial) -> list[str]:
     told = lambda name, digits: f"{name} {trial.figures[name]:.{digits}f}".replace("nan", "-")
-    last = [told("stain", 1), f"{trial.seconds:.2f} s", f"{trial.peak_mb:.0f} MB"]
+    last = [told("stain", 1)]
+    last += [
+        f"{number:.{digits}f} {unit}" for number, digits, unit in ((trial.seconds, 2, "s"), (trial.peak_mb, 0, "MB")) if number == number
+    ]
     if trial.figures["background"] < 1:
         last.append(told("background", 4))
     return ["  ".join(told(name, 2) for name in ("seam", "style", "content")), "  ".join(last)]
