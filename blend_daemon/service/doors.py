@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -82,6 +83,14 @@ class Door:
             if tracker:
                 self._unsent.setdefault(peer.identity, []).append(tracker)
         return True
+
+    def mend(self) -> None:
+        """Make the Unix socket's file again if somebody has tidied it away; connections that there are do not notice."""
+        if not self.remote and not runtime.socket_path().exists():
+            log.warning("the socket's file has gone, and is made again")
+            with suppress(zmq.ZMQError, BlendError):  # its folder may be beyond us: tried again soon
+                runtime.private_dir(runtime.runtime_dir())
+                self.socket.bind(runtime.address())
 
     @property
     def address(self) -> str:

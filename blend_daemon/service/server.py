@@ -85,7 +85,8 @@ class Server:
             door = doors.remote(self._context, self._listen)
             self._listen = door.address
             tasks.append(asyncio.create_task(self._hear_clients(door)))
-        tasks.append(asyncio.create_task(self._hear_clients(doors.local(self._context))))
+        self._door = doors.local(self._context)
+        tasks.append(asyncio.create_task(self._hear_clients(self._door)))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
@@ -131,6 +132,7 @@ class Server:
         while True:
             await asyncio.sleep(TICK)
             notify("WATCHDOG=1")
+            self._door.mend()
             for job in [*self._queue.running, *self._queue.waiting()]:
                 # Long before there is news of its job, a client that has gone is found out by a word that says nothing new.
                 if not job.keep and job not in self._keeping:

@@ -79,6 +79,10 @@ class Faults:
         shutil.rmtree(self.folder / "state/results")
         (self.folder / "state/results").write_text("in the way")
 
+    def socket_gone(self):
+        self._start()
+        (self.folder / "run/socket").unlink()
+
     def weights_truncated(self):
         weights = self.folder / "weights"
         weights.mkdir()
@@ -155,6 +159,7 @@ TOLD = {
     "weights_truncated": "cannot be read",
     "other_version": "version 99",
     "harmless_results_cannot_be_kept": "",
+    "harmless_socket_gone": "",  # which the daemon makes again
 }
 
 

@@ -257,6 +257,17 @@ def test_a_result_waits_for_a_client_that_vanished_and_outlives_the_daemon(fresh
     assert not list((fresh_daemon.folder / "state/results").iterdir())
 
 
+def test_a_socket_whose_file_was_tidied_away_comes_again(fresh_daemon):
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as before:
+        assert before.status()
+        for _ in range(2):
+            (fresh_daemon.folder / "run/socket").unlink()
+            with Client(fresh_daemon.address) as after:
+                assert after.status(timeout=10)
+        assert before.status()
+
+
 def test_status_answers_while_the_worker_computes(daemon, send):
     with Client(daemon.address) as client:
         job = send(client, LONG)
