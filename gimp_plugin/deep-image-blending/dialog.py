@@ -22,7 +22,7 @@ from words import sentence
 from blend_daemon.errors import BlendError
 
 TICK = 40  # ms between looks at the socket
-SKETCH = 420  # px, longer side of what sketches are made of
+SKETCH = 340  # px, longer side of what sketches are made of
 KEEP, AGAIN = 101, 102  # responses of our own buttons; GIMP's Reset is 1
 ADVANCED = ("seed", "working-size", "iterations", "device", "daemon")
 
