@@ -535,7 +535,7 @@ def the_target_deleted_and_the_selection_changed_meanwhile():
 def an_address_where_no_daemon_is():
     image, above, _ = picture()
     selected(image)
-    refused(image, above, "is no address", daemon="tcp://127.0.0.1:1")
+    refused(image, above, "not paired", daemon="tcp://127.0.0.1:1")
 
 
 results = {}
