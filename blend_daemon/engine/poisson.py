@@ -27,6 +27,8 @@ from blend_daemon.engine.problem import Problem
 # spectrum, better than two steps of the one best weight 0.8 (Trottenberg, Multigrid, 2.1; Chebyshev's idea).
 JACOBI = (1.4, 0.6)
 FAINT = 1e-6  # screening of an island
+# Of a coarser grid's edge to known pixels, which are three quarters of a cell nearer than the next cell, so that it loses less than half.
+DIRICHLET = 0.6
 COARSEST = 64  # unknowns at most that are solved for at once, by their inverse matrix
 
 
@@ -84,19 +86,19 @@ class Level:
         along = F.pad(self.down, (0, w % 2, 0, 1 + h % 2))
         right = 0.5 * (across[0::2, 1::2] + across[1::2, 1::2])[:, :-1]
         down = 0.5 * (along[1::2, 0::2] + along[1::2, 1::2])[:-1]
-        # A known pixel is three quarters of a cell nearer than the next cell, so its edge loses less than half.
-        return Level.of(right, down, 0.6 * _sum_cells(self.dirichlet), _sum_cells(self.mass))
+        return Level.of(right, down, DIRICHLET * sum_cells(self.dirichlet), sum_cells(self.mass))
 
 
 def _lonely(unknown: Tensor, dirichlet: Tensor) -> Tensor:
     """1 on the islands of `unknown` that touch no known pixel: (h, w) float."""
     islands, count = ndimage.label(unknown.cpu().numpy())
-    touched = np.bincount(islands.ravel(), (dirichlet > 0).cpu().numpy().ravel(), count + 1) > 0
+    touched = np.zeros(count + 1, bool)
+    touched[islands[(dirichlet > 0).cpu().numpy()]] = True
     touched[0] = True
-    return torch.from_numpy(~touched[islands]).to(dirichlet)
+    return torch.zeros_like(dirichlet) if touched.all() else torch.from_numpy(~touched[islands]).to(dirichlet)
 
 
-def _sum_cells(values: Tensor) -> Tensor:
+def sum_cells(values: Tensor) -> Tensor:
     h, w = values.shape
     cells = F.pad(values, (0, w % 2, 0, h % 2))
     return cells[0::2, 0::2] + cells[1::2, 0::2] + cells[0::2, 1::2] + cells[1::2, 1::2]
@@ -125,7 +127,7 @@ class PoissonSolver:
         while level.mass.numel() > COARSEST:
             level = level.coarser()
             self.levels.append(level)
-        self._coarsest = level.inverted()
+        self.inverse = level.inverted()
 
     @staticmethod
     def finest(
@@ -176,12 +178,12 @@ class PoissonSolver:
     def _cycle(self, depth: int, r: Tensor, scratch: list[tuple[Tensor, Tensor]]) -> Tensor:
         level = self.levels[depth]
         if depth == len(self.levels) - 1:
-            return (r.reshape(len(r), -1) @ self._coarsest).view_as(r)
+            return (r.reshape(len(r), -1) @ self.inverse).view_as(r)
         u, rest = scratch[depth]
         torch.mul(level.inverse, r, out=u).mul_(JACOBI[0])
         level.smooth(u, r, JACOBI[1:], rest)
         h, w = r.shape[1:]
-        correction = _prolong(self._cycle(depth + 1, _restrict(level.left(u, r, rest)), scratch), h, w)
+        correction = prolong(self._cycle(depth + 1, _restrict(level.left(u, r, rest)), scratch), h, w)
         u.addcmul_(correction, level.free)
         level.smooth(u, r, JACOBI[::-1], rest)
         return u
@@ -200,7 +202,7 @@ def _restrict(r: Tensor) -> Tensor:
     return p.mul_(9 / 16)
 
 
-def _prolong(u: Tensor, h: int, w: int) -> Tensor:
+def prolong(u: Tensor, h: int, w: int) -> Tensor:
     """Bilinear interpolation of cell centres: (c, h / 2, w / 2) to (c, h, w)."""
     c, rows, columns = u.shape
     p = F.pad(u[None], (1, 1, 1, 1), mode="replicate")[0]
