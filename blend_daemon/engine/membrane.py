@@ -8,6 +8,7 @@ lists of cells, so that the work grows with the edge's length.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from blend_daemon.engine.poisson import DIRICHLET, Level, PoissonSolver, prolong
 
-TILE = 8  # cells that a band reaches inwards at least
+TILE = 16  # cells that a band reaches inwards at least
 SMALL = 64**2  # cells of a grid that is one band
 # Weights of Jacobi's steps, 1 / the roots of Chebyshev's polynomial of degree 4 over 0.3 to 2, where the eigenvalues lie that a coarser
 # grid cannot see or, beside an irregular edge, sees wrongly.
@@ -130,7 +131,7 @@ class Membrane:
     """
 
     def __init__(self, solver: PoissonSolver, r: Tensor) -> None:
-        self._sizes = [tuple(level.free.shape) for level in solver.levels]
+        self._sizes = [(level.free.shape[0], level.free.shape[1]) for level in solver.levels]
         self._bands: list[Band] = []
         self._links: list[Link] = []
         needed = torch.zeros_like(solver.levels[0].free, dtype=torch.bool)
@@ -146,7 +147,8 @@ class Membrane:
         n = len(first.beside)
         self._right = r[:, first.y[:n], first.x[:n]].T.contiguous()
         self._u = [r.new_zeros(len(band.y) + 1, len(r)) for band in self._bands]
-        self.fits = ...
+        beside = self._right[solver.levels[0].dirichlet[first.y[:n], first.x[:n]] > 0]
+        self.fits = bool(beside.count_nonzero() == r.count_nonzero())  # the right-hand side is 0 but beside known pixels
 
     def approach(self) -> Iterator[Tensor]:
         """Each grid's solution is where the next finer one starts; then V-cycles without end. Yields the largest change by the last."""
@@ -180,7 +182,8 @@ class Membrane:
 
     def everywhere(self) -> Tensor:
         """u on all pixels, (c, h, w); outside the unknown ones anything."""
+        u = self._u[0].new_zeros(self._u[0].shape[1], *self._sizes[-1])
         for (h, w), band, rows in zip(reversed(self._sizes), reversed(self._bands), reversed(self._u), strict=True):
-            u = rows.new_zeros(rows.shape[1], h, w) if band is self._bands[-1] else prolong(u, h, w).contiguous()
+            u = u if band is self._bands[-1] else prolong(u, h, w).contiguous()
             u[:, band.y, band.x] = rows[:-1].T
         return u

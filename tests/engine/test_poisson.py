@@ -6,6 +6,7 @@ import torch
 from scipy.sparse import lil_matrix
 from scipy.sparse.linalg import spsolve
 
+from blend_daemon.engine import solvers
 from blend_daemon.engine.poisson import PoissonSolver, Surroundings, poisson_blend, residual
 from blend_daemon.engine.problem import Problem
 
@@ -92,3 +93,29 @@ def test_gradients_of_a_constant_source_give_a_smooth_membrane(coffee):
     target = np.full((40, 50, 3), 200, np.uint8)
     scene = around(masks()["disc"], flat, coffee, target=target)
     assert torch.allclose(poisson_blend(scene, 14), scene.target, atol=0.1 * LEVEL)
+
+
+HARD = {
+    "a disc": lambda y, x: np.hypot(y - 550, x - 550) < 500,
+    "at the canvas's edge, with holes": lambda y, x: (x < 900) & (np.hypot(y % 300 - 150, x % 300 - 150) > 40),
+    "islands and thin bars": lambda y, x: (y % 90 < 60) & (x % 200 < 197) & (x > 2),
+    "an edge of noise": lambda y, x: np.hypot(y - 550, x - 550) < 470 + np.random.default_rng(0).integers(0, 60, y.shape),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_bands_along_the_edge_serve_a_large_object(name, cat, coffee):
+    """Against conjugate gradients on all pixels; the target is noise, so that the membrane is as rough as can be at the edge."""
+    y, x = np.mgrid[:1100, :1100]
+    target = np.random.default_rng(1).integers(0, 256, (1100, 1100, 1), np.uint8)
+    source = np.ascontiguousarray(np.tile(cat[:, :, :1], (18, 14, 1))[:1100, :1100])
+    problem = Problem.from_arrays(source, target, HARD[name](y, x).astype(np.uint8) * 255)
+    scene = Surroundings.of(problem, (0, 0, 1100, 1100))
+    assert scene.unknown.numel() >= solvers.LARGE
+    r = residual(scene, scene.source)
+    *_, (u, _, left) = solvers.multigrid(scene.unknown, scene.known, r)
+    exact = PoissonSolver(scene.unknown, scene.known).solve(r, 10)
+    error = ((u - exact).abs() * scene.unknown)[:, scene.unknown]
+    assert left == 0
+    assert error.mean() < 0.5 * LEVEL
+    assert error.max() < 2 * LEVEL
