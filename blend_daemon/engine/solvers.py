@@ -1,7 +1,8 @@
 """Poisson's equation on a mask, by three solvers that one may compare.
 
 Each yields its approximations u of the correction, (c, h, w), with a bound for the error that is left, in the unit of the
-colours, and an estimate of the steps to come; the last one has none to come and is within half an 8-bit level of the exact one, on bands in the mean.
+colours, and an estimate of the steps to come; the last one has none to come and is within half an 8-bit level of the exact one, on
+bands (see `membrane`) in the mean.
 """
 
 from __future__ import annotations
