@@ -1,4 +1,4 @@
-"""The table of faults, second half: what comes over the wire."""
+"""The table of faults: what comes over the wire."""
 
 from __future__ import annotations
 
