@@ -17,6 +17,7 @@ from blend_daemon.protocol.framing import Message
 
 MB = 1024**2
 GREETING = b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + bytes(48)  # ZMTP 3.0
+CURVE = GREETING.replace(b"NULL\0", b"CURVE")
 
 
 def raw(scene: Scene) -> socket.socket:
@@ -154,7 +155,7 @@ def messages_that_never_end(_: Scene) -> None:
     large = b"\x03" + (MB).to_bytes(8, "big") + bytes(MB)  # "more follows"
     small = b"\x01\x04abcd" * 20_000  # each takes ten times its bytes
     with scene_of_its_own() as scene:
-        scene.daemon.start("--unfinished-limit", "200")
+        scene.daemon.start("--unfinished-limit", "200", "--listen", "tcp://127.0.0.1:0")
         with scene.client() as client:
             job = scene.send(client, LONG)
             until(client, job, "progress")
@@ -162,18 +163,19 @@ def messages_that_never_end(_: Scene) -> None:
             for piece, most in ((large, 6000 * MB), (small, 600 * MB)):
                 assert _pour(speaker(scene), piece, most)
                 assert memory(scene) - before < 2000 * MB
-            early = raw(scene)
-            early.sendall(GREETING)
-            assert _pour(early, b"\x06" + (1_500_000_000).to_bytes(8, "big") + bytes(MB), 1400 * MB)
-            until(client, job, "progress", limit=5)  # asked last, 200 MB in the middle of a message and quiet
-            client.ask_status()
+            remote = client.status(20)["listen"].rpartition(":")[2]
+            for early, greeting in ((raw(scene), GREETING), (socket.create_connection(("127.0.0.1", remote)), CURVE)):
+                early.sendall(greeting)
+                assert _pour(early, b"\x06" + (1_500_000_000).to_bytes(8, "big") + bytes(MB), 1400 * MB)
+            until(client, job, "progress", limit=5)
             waits = speaker(scene)
-            assert not _pour(waits, large, 230 * MB)
+            _pour(waits, large, 230 * MB)
             deadline = time.monotonic() + 3
             while time.monotonic() < deadline and client.status(20)["running"] == job:  # who speaks is not closed
                 time.sleep(0.1)
             assert _hangs_up(waits)
             assert memory(scene) - before < 100 * MB
+            assert scene.daemon.log().count("unfinished messages held") == 5  # nobody was refused for another reason
             client.finish(job)
             assert until(client, job, "result")
 
