@@ -39,9 +39,9 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int])
     """
     base = _private()
     above: float | None = None  # since when
-    while base is not None:
+    while True:
         await asyncio.sleep(EVERY)
-        excess = (_private() or 0) - base - explained()
+        excess = _private() - base - explained()
         now = time.monotonic()
         if excess < limit:
             above = None
@@ -49,22 +49,24 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int])
             above = now
         else:
             everybody = now - above > PATIENT
-            closed = sum(_close(door, above, everybody) for door in doors)
+            closed = 0
+            with suppress(OSError):  # no descriptor is left to look with
+                closed = sum(_close(door, above, everybody) for door in doors)
             if closed:
                 log.warning("closed %d connections: unfinished messages held %.0f MB", closed, excess / 1e6)
                 await asyncio.sleep(EVERY)  # ZeroMQ frees what it held
                 await asyncio.to_thread(_trim)
             if everybody:
                 above = None
-                base = max(base, (_private() or 0) - explained() - limit // 2)  # what is left is nobody's message
+                base = max(base, _private() - explained() - limit // 2)  # what is left is nobody's message
 
 
-def _private() -> int | None:
-    """Resident memory that is no file's, in bytes; None where it cannot be told."""
+def _private() -> int:
+    """Resident memory that is no file's, in bytes; 0 where it cannot be told."""
     try:
         _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
     except OSError:
-        return None
+        return 0
     return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
