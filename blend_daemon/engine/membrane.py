@@ -1,4 +1,5 @@
-"""The membrane that imported gradients leave: Poisson's equation whose right-hand side is 0 but beside known pixels.
+"""A quick first approximation of the membrane that imported gradients leave: Poisson's equation whose right-hand side is 0 but beside
+known pixels.
 
 Such a u is harmonic inside: at depth d it bends by no more than about half its amplitude over d^2. So only a band along the edge needs
 the finest grid; further in, interpolation from a grid twice as coarse is as good, and so on inwards (Brandt, "Multi-level adaptive
@@ -8,7 +9,6 @@ lists of cells, so that the work grows with the edge's length.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -131,6 +131,7 @@ class Membrane:
     """
 
     def __init__(self, solver: PoissonSolver, r: Tensor) -> None:
+        self._unknown = solver.unknown
         self._sizes = [(level.free.shape[0], level.free.shape[1]) for level in solver.levels]
         self._bands: list[Band] = []
         self._links: list[Link] = []
@@ -150,22 +151,17 @@ class Membrane:
         beside = self._right[solver.levels[0].dirichlet[first.y[:n], first.x[:n]] > 0]
         self.fits = bool(beside.count_nonzero() == r.count_nonzero())  # the right-hand side is 0 but beside known pixels
 
-    def approach(self) -> Iterator[Tensor]:
-        """Each grid's solution is where the next finer one starts; then V-cycles without end. Yields the largest change by the last."""
-        # A coarser grid's edges to known pixels have less weight, and pull as far with as much less force.
+    def solve(self) -> Tensor:
+        """u on all pixels, (c, h, w), 0 where there is none to solve for: the right-hand side's solution but for some three 8-bit levels at
+        single pixels, a third of one in the mean. Each grid's solution is where the next finer one's V-cycle starts."""
         right = [self._right]
         for link in self._links:
             right.append(DIRICHLET * link.down(right[-1]))
         self._cycle(len(self._links), right[-1])
         for depth in reversed(range(len(self._links))):
             self._u[depth][:-1] = self._links[depth].up(self._u[depth + 1])
-            if depth:
-                self._improve(depth, right[depth])
-        while True:
-            yield self._improve(0, right[0]).abs().max()
-
-    def _improve(self, depth: int, right: Tensor) -> Tensor:
-        return self._cycle(depth, self._bands[depth].left(self._u[depth], right))
+            self._cycle(depth, self._bands[depth].left(self._u[depth], right[depth]))
+        return self._everywhere()
 
     def _cycle(self, depth: int, r: Tensor) -> Tensor:
         """Add to u on this and coarser grids what a V-cycle finds for the defect r, (n, c). Returns what was added on this grid."""
@@ -180,10 +176,9 @@ class Membrane:
         self._u[depth] += u
         return u
 
-    def everywhere(self) -> Tensor:
-        """u on all pixels, (c, h, w); outside the unknown ones anything."""
+    def _everywhere(self) -> Tensor:
         u = self._u[0].new_zeros(self._u[0].shape[1], *self._sizes[-1])
         for (h, w), band, rows in zip(reversed(self._sizes), reversed(self._bands), reversed(self._u), strict=True):
             u = u if band is self._bands[-1] else prolong(u, h, w).contiguous()
             u[:, band.y, band.x] = rows[:-1].T
-        return u
+        return u * self._unknown

@@ -99,9 +99,10 @@ def _lonely(unknown: Tensor, dirichlet: Tensor) -> Tensor:
 
 
 def sum_cells(values: Tensor) -> Tensor:
-    h, w = values.shape
+    """(..., h, w) to (..., h / 2, w / 2), rounded up."""
+    h, w = values.shape[-2:]
     cells = F.pad(values, (0, w % 2, 0, h % 2))
-    return cells[0::2, 0::2] + cells[1::2, 0::2] + cells[0::2, 1::2] + cells[1::2, 1::2]
+    return cells[..., 0::2, 0::2] + cells[..., 1::2, 0::2] + cells[..., 0::2, 1::2] + cells[..., 1::2, 1::2]
 
 
 class PoissonSolver:
@@ -153,14 +154,34 @@ class PoissonSolver:
         """u of shape (c, h, w) after `iterations` of `approach`."""
         return next(islice(self.approach(r), iterations - 1, None))[0]
 
-    def approach(self, r: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Flexible conjugate gradients, each with one V-cycle, without end: u of shape (c, h, w), the same tensor each time, and the
-        largest change of any pixel by the last iteration."""
-        top = self.levels[0]
+    def start(self, r: Tensor) -> Tensor:
+        """A first approximation for the cost of a third of an iteration, (c, h, w): the solution of each coarser grid, beginning with the
+        coarsest, is where the next one's single V-cycle starts (Trottenberg, Multigrid, 2.6)."""
+        right, scratch = [r * self.unknown], self._scratch(r)
+        for level in self.levels[:-1]:
+            # A coarser grid's edges to known pixels have less weight, and pull as far with as much less force.
+            right.append(sum_cells(right[-1] * torch.where(level.dirichlet > 0, DIRICHLET, 1.0)))
+        u = self._cycle(len(self.levels) - 1, right[-1], scratch)
+        for depth in range(len(self.levels) - 2, 0, -1):
+            level = self.levels[depth]
+            u = prolong(u, *level.free.shape) * level.free
+            u += self._cycle(depth, level.left(u, right[depth], torch.empty_like(u)), scratch)
+        return prolong(u, *self.unknown.shape) * self.unknown if len(self.levels) > 1 else u
+
+    def _scratch(self, r: Tensor) -> list[tuple[Tensor, Tensor]]:
         # Memory that is fetched anew for every sum costs more than the sum.
-        scratch = [(r.new_empty(len(r), *level.mass.shape), r.new_empty(len(r), *level.mass.shape)) for level in self.levels]
+        return [(r.new_empty(len(r), *level.mass.shape), r.new_empty(len(r), *level.mass.shape)) for level in self.levels]
+
+    def approach(self, r: Tensor, start: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Flexible conjugate gradients, each with one V-cycle, without end, from a start, (c, h, w), or 0: u of shape (c, h, w), the same
+        tensor each time, and the largest change of any pixel by the last iteration."""
+        top = self.levels[0]
+        scratch = self._scratch(r)
         r = r * self.unknown
         u, direction, pushed, previous = (torch.zeros_like(r) for _ in range(4))
+        if start is not None:
+            u.copy_(start)
+            r = top.left(u, r, torch.empty_like(r)).mul_(self.unknown)
         energy = torch.ones_like(r[:, :1, :1])
         while True:
             z = self._cycle(0, r, scratch)

@@ -115,7 +115,6 @@ def test_bands_along_the_edge_serve_a_large_object(name, cat, coffee):
     r = residual(scene, scene.source)
     *_, (u, _, left) = solvers.multigrid(scene.unknown, scene.known, r)
     exact = PoissonSolver(scene.unknown, scene.known).solve(r, 10)
-    error = ((u - exact).abs() * scene.unknown)[:, scene.unknown]
+    error = (u - exact).abs()[:, scene.unknown]
     assert left == 0
-    assert error.mean() < 0.5 * LEVEL
-    assert error.max() < 2 * LEVEL
+    assert error.max() < 0.5 * LEVEL
