@@ -18,6 +18,8 @@ from blend_daemon.engine.pixels import LUMA, Floats
 from blend_daemon.engine.poisson import Surroundings
 from blend_daemon.engine.run import Run, in_box
 
+EDGE = 4  # power of the mask's weight: a coarse pixel half outside the object says little about it
+
 
 class _Finish(Exception):
     """The caller takes what is there."""
@@ -54,7 +56,7 @@ def change(data: bytes, manifest: Manifest, name: str, composite: Tensor, mask: 
     """What a network changes in a composite, (c, h, w) with 1 or 3 channels, under a mask, (h, w): (c, h, w).
 
     It is brought to the size that the network works at, and the difference between output and input back: detail finer than the network
-    sees stays. On the way back the mask weighs, so that what lies outside does not bleed in. Raises BlendError `model-*`.
+    sees stays. On the way back the mask weighs, so that what changed outside hardly bleeds in. Raises BlendError `model-*`.
     """
     network = Network(data, manifest, name, wanted)
     height, width = mask.shape
@@ -63,9 +65,10 @@ def change(data: bytes, manifest: Manifest, name: str, composite: Tensor, mask: 
     given, weight = fitted(composite.clamp(0, 1).expand(3, -1, -1)), fitted(mask[None])
     framed = lambda image: F.pad(image, (0, padded[1] - size[1], 0, padded[0] - size[0]), mode="replicate")[0]
     given, weight = framed(given), framed(weight)
-    difference = (network(given, weight[0]) - given) * weight
+    difference = network(given, weight[0]) - given
+    weight = weight**EDGE
     back = lambda image: F.interpolate(image[None, :, : size[0], : size[1]], (height, width), mode="bilinear", align_corners=False)[0]
-    difference = back(difference) / back(weight).clamp(min=1e-6)
+    difference = back(difference * weight) / back(weight).clamp(min=1e-20)
     return difference if len(composite) == 3 else (difference * torch.from_numpy(LUMA).view(3, 1, 1)).sum(0, keepdim=True)
 
 

@@ -125,7 +125,7 @@ class Network:
 
 def _error(code: str, name: str, what: str, hint: str) -> BlendError:
     # Words from a file or a library: of any length, on any number of lines.
-    return BlendError(code, f"The model {name} {' '.join(what.split())[:400]}.", hint)
+    return BlendError(code, f"The model {name} {' '.join(what.split()).rstrip('.')[:400]}.", hint)
 
 
 def _libraries() -> tuple[Any, Any]:

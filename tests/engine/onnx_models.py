@@ -42,6 +42,18 @@ def tint(**more) -> ModelProto:
     )
 
 
+def tint_amid_dark(**more) -> ModelProto:
+    """composite + mask * SHIFT - (1 - mask) / 2."""
+    nodes = [
+        node("Mul", ["mask", "shift"], ["under"]),
+        node("Add", ["composite", "under"], ["tinted"]),
+        node("Sub", ["mask", "one"], ["around"]),
+        node("Mul", ["around", "half"], ["dark"]),
+        node("Add", ["tinted", "dark"], ["out"]),
+    ]
+    return model(nodes, {"shift": SHIFT.reshape(1, 3, 1, 1), "one": np.float32(1), "half": np.float32(0.5)}, **more)
+
+
 def identity(**more) -> ModelProto:
     return model([node("Identity", ["composite"], ["out"])], **more)
 

@@ -115,17 +115,12 @@ def test_a_smaller_size_keeps_the_sources_detail_and_nothing_bleeds_in(network, 
     layer = run(problem, "small").layer[..., :3] / 255
     core = ndimage.binary_erosion(problem.mask_on(problem.box) > 0, iterations=6)
     assert np.abs(layer - by_hand(problem))[core].max() < 0.03  # the clipping alone depends on the scale
-    # The same object, with another change where there is no object: outside by -0.5, inside as before.
-    nodes = [
-        made.node("Sub", ["one", "mask"], ["away"]), made.node("Mul", ["away", "half"], ["dark"]),
-        made.node("Mul", ["mask", "shift"], ["under"]), made.node("Add", ["composite", "under"], ["more"]), made.node("Sub", ["more", "dark"], ["out"]),
-    ]  # fmt: skip
-    constants = {"one": np.float32(1), "half": np.float32(0.5), "shift": made.SHIFT.reshape(1, 3, 1, 1)}
-    size = (24, 32) if network.graph.input[0].type.tensor_type.shape.dim[2].dim_value else ("h", "w")
-    made.written(model_folder, "dark", made.model(nodes, constants, size=size), **manifest)
-    assert np.abs(run(problem, "dark").layer[..., :3] / 255 - layer)[core].max() < 2 / 255
+    made.written(model_folder, "dark", made.tint_amid_dark(**({} if manifest else {"size": (24, 32)})), **manifest)
+    inside = problem.mask_on(problem.box) > 0
+    assert np.abs(run(problem, "dark").layer[..., :3] / 255 - layer)[inside].mean() < 0.02
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 def test_what_is_no_model_is_refused(problem, model_folder, tmp_path):
     refused("model-unknown", problem, "nobody")
     for name, data in {"empty": b"", "text": b"not a model" * 9, "half": made.tint().SerializeToString()[:90]}.items():
@@ -173,7 +168,6 @@ def test_functions_that_a_model_brings_are_made_of_such_and_run(problem, model_f
         (made.tint(), {"inputs": {"image": ["composite"]}}, "image"),
         (made.tint(), {"output": "result"}, "out"),
         (made.one_input(last=False), {"inputs": {"both": ["composite"]}}, "both"),
-        (made.tint(), {"layout": "NHWC"}, "NHWC"),
         (made.model([made.node("Identity", ["mask"], ["out"])], channels=1), {}, "out"),
         (made.model([made.node("Cast", ["composite"], ["out"], to=11)]), {}, "double"),
     ],
@@ -188,6 +182,7 @@ def test_a_manifest_that_does_not_fit_is_told(network, manifest, culprit, proble
 @pytest.mark.parametrize(
     ("network", "culprit"),
     [
+        (made.tint(last=True), "dimensions"),
         (made.adding(np.nan), "finite"),
         (made.adding(np.inf), "finite"),
         (made.model([made.node("AveragePool", ["composite"], ["out"], kernel_shape=[2, 2], strides=[2, 2])], size=("", "")), "shape"),
@@ -206,7 +201,8 @@ def test_an_output_that_is_none_is_told(network, culprit, problem, model_folder)
         ('{"layout": "CHW"}', "layout"), ('{"layout": []}', "layout"), ('{"range": [1, 1]}', "range"), ('{"range": [0, NaN]}', "range"),
         ('{"range": [0, true]}', "range"), ('{"std": [1, 0, 1]}', "std"), ('{"mean": [1]}', "mean"), ('{"size": [0, 5]}', "size"),
         ('{"size": [99999, 99999]}', "size"), ('{"multiple": 1.5}', "multiple"), ('{"largest": 1}', "largest"),
-        ('{"seconds": 0}', "seconds"), ('{"seconds": 1e9}', "seconds"), ('{"inputs": {}}', "inputs"), ('{"inputs": {"a": ["mask"]}}', "inputs"),
+        ('{"seconds": 0}', "seconds"), ('{"seconds": 1e9}', "seconds"), ('{"inputs": {}}', "inputs"),
+        ('{"inputs": {"a": ["mask"]}}', "inputs"),
         ('{"inputs": {"a": ["composite"], "b": ["composite"]}}', "inputs"), ('{"inputs": {"a": ["composite", 3]}}', "inputs"),
         ('{"inputs": {"a": ["composite"], "b": []}}', "inputs"), ('{"inputs": {"a": "composite"}}', "inputs"), ("\\x00", "JSON"),
     ],
@@ -221,8 +217,8 @@ def test_a_manifest_that_is_none_is_refused(text, culprit):
 
 
 def test_files_have_limits(problem, model_folder, monkeypatch):
-    with pytest.raises(BlendError, match=r"more than 65536"):
-        (model_folder / "tint.json").write_text(json.dumps({"title": "x"}) + " " * 70_000)
+    (model_folder / "tint.json").write_text(json.dumps({"title": "x"}) + " " * 70_000)
+    with pytest.raises(BlendError, match="more than 65536"):
         models.load("tint")
     monkeypatch.setattr(models, "LARGEST", 100)  # a gigabyte would be the same
     refused("model-too-large", problem, "tint")
