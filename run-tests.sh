@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 
 missing=
-for pair in mmdebstrap:mmdebstrap bwrap:bubblewrap newuidmap:uidmap appstreamcli:appstream systemd-analyze:systemd \
+for pair in mmdebstrap:mmdebstrap bwrap:bubblewrap newuidmap:uidmap appstreamcli:appstream systemd-analyze:systemd ip:iproute2 \
     chromium:chromium chromedriver:chromium-driver; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done

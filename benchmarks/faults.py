@@ -2,9 +2,9 @@
 
     python benchmarks/faults.py [--times N] [--only WORD] [--seed N] [--scale N]
 
-The table is `tests/service/process_faults.py` and `wire_faults.py`. After each fault every result that was announced must be listed and
-come back byte for byte; a fault whose promise is broken counts as a loss. `--scale 50` makes 10,000 idle connections of 200. Some faults
-need root, one the package libfaketime. The last line counts the losses; the exit code is 1 if there are any.
+The table is `tests/service/process_faults.py`, `wire_faults.py` and `network_faults.py`. After each fault every result that was announced
+must be listed and come back byte for byte; a fault whose promise is broken counts as a loss. `--scale 50` makes 10,000 idle connections
+of 200. Some faults need root, one the package libfaketime. The last line counts the losses; the exit code is 1 if there are any.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import random
 import time
 import traceback
 
-import load  # noqa: F401 - finds the next three
+import load  # noqa: F401 - finds the next four
 
 # isort: split
-import process_faults  # noqa: F401 - enters its half into the table
-import wire_faults  # noqa: F401 - and the other
+import network_faults  # noqa: F401 - enters its part into the table
+import process_faults  # noqa: F401 - and this one
+import wire_faults  # noqa: F401 - and this one
 from scene import FAULTS, Scene
 
 

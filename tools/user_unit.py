@@ -11,6 +11,10 @@ import sys
 
 # What can be taken from a service of a user's without a user namespace of its own, and without what torch needs: it writes machine
 # code while it runs (so no MemoryDenyWriteExecute) and reaches GPUs through their device files (so no PrivateDevices).
+#
+# Memory: the daemon itself ends a worker above its share of three quarters of the machine's, and closes connections that fill a quarter;
+# MemoryMax is for what both miss, and MemoryHigh slows it down before. A worker that the kernel kills must not take the broker with it,
+# which starts another (OOMPolicy). Tasks: some hundred threads of torch's and of ZeroMQ's for each worker.
 UNIT = """\
 [Unit]
 Description=Deep Image Blending
@@ -23,6 +27,10 @@ Restart=on-failure
 RestartSec=5
 KillMode=mixed
 TimeoutStopSec=15
+MemoryHigh=85%
+MemoryMax=90%
+OOMPolicy=continue
+TasksMax=2048
 UMask=0077
 NoNewPrivileges=yes
 LockPersonality=yes

@@ -36,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    findings = [*_versions(), _weights(), _device(), _daemon(), *_plugins()]
+    findings = [*_versions(), _weights(), _device(), _privacy(), _daemon(), *_plugins()]
     if not args.quick:
         findings.append(_trial())
     # A report is for showing to others: it holds no keys, and whose computer it is of is not their concern.
@@ -75,6 +75,14 @@ def _device() -> Finding:
 
     chosen = device.choose("auto")
     return Finding("device", True, f"{chosen}, {str(device.precision(chosen)).removeprefix('torch.')}")
+
+
+def _privacy() -> Finding:
+    from blend_daemon.service import doors
+
+    if doors.tells_users():
+        return Finding("socket", True, "other users are kept out by its folder's mode and by their user ids")
+    return Finding("socket", None, "other users are kept out by its folder's mode alone: this system does not tell who connects")
 
 
 def _daemon() -> Finding:

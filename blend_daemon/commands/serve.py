@@ -27,6 +27,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="memory of a worker, beyond which it is replaced (default: its share of three quarters of the machine's)",
     )
     parser.add_argument(
+        "--unfinished-limit",
+        type=_positive,
+        metavar="MB",
+        help="memory of messages on their way in, beyond which their connections are closed (default: a quarter of the machine's)",
+    )
+    parser.add_argument(
         "--idle-release",
         type=_positive,
         default=5,
@@ -105,4 +111,5 @@ async def _serve(args: argparse.Namespace) -> None:
     devices = [device for device in args.devices or ["auto"] for _ in range(args.workers)]
     limits = Limits(args.hang_limit, args.memory_limit and int(args.memory_limit * 1e6), args.idle_release * 60)
     figures = metrics.address(args.metrics) if args.metrics else None
-    await Server(devices, limits, args.idle_exit and args.idle_exit * 60, args.listen, figures).serve()
+    unfinished = args.unfinished_limit and int(args.unfinished_limit * 1e6)
+    await Server(devices, limits, args.idle_exit and args.idle_exit * 60, args.listen, figures, unfinished).serve()

@@ -55,10 +55,12 @@ def _staged(run: Run) -> Floats:
     depth = torch.from_numpy(ndimage.distance_transform_edt(around.unknown.cpu().numpy())).to(around.mask)
     exists = (around.known | around.unknown).to(around.mask)
     freedom = ((depth - 1) / SEAM_TAPER).clamp(0, 1)
+    # A grey picture in RGB stays grey: what the optimiser adds is then one channel for all three.
+    used = slice(1) if _colourless(around.source) and _colourless(around.target) else slice(None)
 
     def aim_at(parameters: Parameters) -> tuple[stages.Aim, Tensor]:
         start = harmonise(around, _harmony(parameters), pixels)
-        scene = stages.Scene(around.target[None], start[None], *(x[None, None] for x in (around.mask, exists, freedom)))
+        scene = stages.Scene(around.target[None, used], start[None, used], *(x[None, None] for x in (around.mask, exists, freedom)))
         return stages.Aim(scene if size == (height, width) else scene.shrunk(*size), _weights(parameters)), start
 
     aim, start = aim_at(run.parameters)
@@ -81,6 +83,10 @@ def _staged(run: Run) -> Floats:
         return aim
 
     return blended(stages.optimise(features, aim, scales, report))
+
+
+def _colourless(image: Tensor) -> bool:
+    return float((image.amax(dim=0) - image.amin(dim=0)).max()) < 0.5 / 255
 
 
 def _is_float(problem: Problem) -> bool:

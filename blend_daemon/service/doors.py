@@ -1,14 +1,17 @@
 """The sockets on which clients come in: the Unix socket, and with `--listen` a TCP socket for paired computers.
 
-The Unix socket is private by its folder (0700): nobody else can connect. The TCP socket speaks CURVE alone and lets in nobody but
-the keys in `keys.clients()`, asked anew for each connection and for each message, so that a removed client is out at once.
+The Unix socket is private twice: by its folder (0700), and by the kernel's word on whose process connects. The TCP socket speaks CURVE
+alone and lets in nobody but the keys in `keys.clients()`, asked anew for each connection and for each message, so that a removed client
+is out at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -45,6 +48,7 @@ class Door:
     socket : ROUTER, bound
     grace : s that a client may be away before its running job is cancelled
     remote : whether clients come from other computers, known by their CURVE keys
+    heard : for each connection's descriptor, the moment of the monotonic clock of its last whole message
     """
 
     socket: zmq.asyncio.Socket
@@ -53,11 +57,13 @@ class Door:
 
     def __post_init__(self) -> None:
         self._unsent: dict[bytes, list[zmq.MessageTracker]] = {}
+        self.heard: dict[int, float] = {}
 
     async def receive(self) -> tuple[Peer, list[Any], str]:
         """The next message: whose it is, its frames, and the client's CURVE key ("" on the Unix socket)."""
         while True:
             identity, *frames = await self.socket.recv_multipart(copy=False)
+            self.heard[identity.get(zmq.SRCFD)] = time.monotonic()
             key = str(frames[-1].get("User-Id")) if self.remote and frames else ""
             if not self.remote or _name(key):
                 return Peer(self, identity.bytes), [frame.buffer for frame in frames], key
@@ -109,7 +115,15 @@ def own(message: Message, key: str) -> Message:
 
 def local(context: zmq.asyncio.Context) -> Door:
     """The Unix socket of this user."""
+    if not tells_users():
+        log.warning("this system does not tell whose process connects: the socket's folder alone keeps other users out")
     return Door(_router(context, runtime.address()), 0.0, remote=False)
+
+
+def tells_users() -> bool:
+    """Whether the system tells a Unix socket whose process connects, so that other users are refused whatever the folder's mode."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+        return _own_user_only(socket)
 
 
 def remote(context: zmq.asyncio.Context, address: str) -> Door:
@@ -136,8 +150,18 @@ def _router(context: zmq.asyncio.Context, address: str, **security: Any) -> zmq.
     if security:
         socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT, 5 * HEARTBEAT
         socket.ipv6 = True
+    else:
+        _own_user_only(socket)
     socket.bind(address)
     return socket
+
+
+def _own_user_only(socket: zmq.Socket[Any]) -> bool:
+    try:
+        socket.setsockopt(zmq.IPC_FILTER_UID, os.getuid())  # must come before bind; root is refused too
+    except zmq.ZMQError:  # libzmq was built without SO_PEERCRED and LOCAL_PEERCRED
+        return False
+    return True
 
 
 def zap(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:

@@ -20,7 +20,7 @@ from blend_daemon import __version__
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, messages, runtime
 from blend_daemon.protocol.framing import Message
-from blend_daemon.service import doors, estimate, metrics
+from blend_daemon.service import doors, estimate, flood, metrics
 from blend_daemon.service.doors import Door, Peer
 from blend_daemon.service.jobs import ENDED, IN_ALL, PICTURES, Job, Queue, State
 from blend_daemon.service.notify import notify
@@ -53,6 +53,7 @@ class Server:
     idle_exit : s without a word from any client and without a job after which the daemon ends; None: never
     listen : tcp address at which paired computers are served too
     figures : host and port at which Prometheus is answered
+    unfinished : bytes that messages may take while they come in; None: a quarter of the machine's memory
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Server:
         idle_exit: float | None = None,
         listen: str | None = None,
         figures: tuple[str, int] | None = None,
+        unfinished: int | None = None,
     ) -> None:
         self._listen, self._idle_exit, self._figures = listen, idle_exit, figures
+        self._unfinished = unfinished or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4  # workers have the rest
         self._context = zmq.asyncio.Context()
         self._queue = Queue()
         self._store = Store(runtime.results_dir())
@@ -79,11 +82,13 @@ class Server:
     async def serve(self) -> None:
         """Serve until SIGTERM, SIGINT or a client's `shutdown`; then jobs are given a moment to end, see `_park`."""
         tasks: list[asyncio.Task[Any]] = []
+        open_doors: list[Door] = []
         _remove_sockets()  # left by a daemon that was killed; the lock is ours
         if self._listen:
             tasks.append(asyncio.create_task(doors.admit(doors.zap(self._context))))
             door = doors.remote(self._context, self._listen)
             self._listen = door.address
+            open_doors.append(door)
             tasks.append(asyncio.create_task(self._hear_clients(door)))
         self._door = doors.local(self._context)
         tasks.append(asyncio.create_task(self._hear_clients(self._door)))
@@ -94,6 +99,7 @@ class Server:
         figures = await metrics.serve(self._figures, self._status) if self._figures else None
         notify("READY=1")
         tasks += [asyncio.create_task(self._pool.keep()), asyncio.create_task(self._look_after())]
+        tasks.append(asyncio.create_task(flood.watch([*open_doors, self._door], self._unfinished, self._pictures)))
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         self._stopping.set()
@@ -153,6 +159,11 @@ class Server:
             job.missed = job.missed or now
             if now - job.missed >= job.client.door.grace:
                 await self._abandon(job)
+
+    def _pictures(self) -> int:
+        """Bytes of the pictures of all jobs and previews."""
+        sketches = sum(size for worker in self._pool.workers for _, size in worker.sketches.values())
+        return sketches + sum(job.size for job in [*self._queue.running, *self._queue.waiting()])
 
     async def _abandon(self, job: Job) -> None:
         job.given_up = True

@@ -83,6 +83,13 @@ def test_every_kind_of_target(target, cat, coffee, disc):
     assert result.layer.shape[2] == problem.channels + 1
 
 
+def test_a_grey_picture_in_rgb_stays_grey(cat, coffee, disc):
+    grey = [np.repeat(picture[:, :, 1:2], 3, axis=2) for picture in (cat, coffee)]
+    layer = run(Problem.from_arrays(*grey, disc, (20, 10))).layer
+    assert (layer[:, :, 0] == layer[:, :, 1]).all()
+    assert (layer[:, :, 0] == layer[:, :, 2]).all()
+
+
 def shapes():
     y, x = np.mgrid[:64, :80]
     return {

@@ -31,10 +31,11 @@ class Daemon:
         }
         self.address = f"ipc://{self.folder}/run/socket"
         self.process: subprocess.Popen | None = None
+        self.within: list[str] = []  # the command that puts it somewhere, before its own
 
     def start(self, *options: str) -> None:
         # A session of its own, so that the whole group can be killed.
-        self.process = subprocess.Popen([*DAEMON, "serve", *options], env=self.environment, start_new_session=True)
+        self.process = subprocess.Popen([*self.within, *DAEMON, "serve", *options], env=self.environment, start_new_session=True)
         deadline = time.monotonic() + 60
         while not (self.folder / "run/socket").exists():
             assert self.process.poll() is None

@@ -1,4 +1,4 @@
-"""The table of faults, first half: processes that die or stop, files and disks. `wire_faults` has the other half."""
+"""The table of faults: processes that die or stop, files and disks."""
 
 from __future__ import annotations
 

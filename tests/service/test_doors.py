@@ -335,6 +335,35 @@ def test_another_local_user_cannot_connect_or_read(listening):
     assert done.stdout.split() == ["out"] * 4
 
 
+def asked_as(uid: int, address: str) -> str:
+    """What a process of that user gets for a hello: the type of the answer, or nothing."""
+    code = (
+        "import os, sys, zmq\n"
+        "os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))\n"
+        "s = zmq.Context().socket(zmq.DEALER); s.linger = 0; s.connect(sys.argv[2])\n"
+        """s.send_multipart([b'DIB\\x03', b'{"frames":[],"type":"hello"}'])\n"""
+        "if s.poll(2000): print(s.recv_multipart()[1].decode())"
+    )
+    return subprocess.run([sys.executable, "-c", code, str(uid), address], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become a second user")
+def test_another_users_id_is_refused_even_where_the_folder_lets_him_in(fresh_daemon):
+    fresh_daemon.folder.chmod(0o711)
+    fresh_daemon.start()
+    (fresh_daemon.folder / "run").chmod(0o711)
+    (fresh_daemon.folder / "run/socket").chmod(0o666)
+    assert "welcome" in asked_as(0, fresh_daemon.address)
+    assert asked_as(65534, fresh_daemon.address) == ""
+    bare = zmq.Context()
+    router = bare.socket(zmq.ROUTER)  # the same socket without the check: it is the check that refused
+    router.bind(f"ipc://{fresh_daemon.folder}/run/bare")
+    (fresh_daemon.folder / "run/bare").chmod(0o666)
+    asked_as(65534, f"ipc://{fresh_daemon.folder}/run/bare")
+    assert router.poll(2000)
+    bare.destroy(0)
+
+
 @pytest.mark.parametrize(
     "address", ["tcp://127.0.0.1", "tcp://127.0.0.1:99999", "ipc:///tmp/x", "udp://1.2.3.4:5", "inproc://zeromq.zap.01"]
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-import process_faults  # noqa: F401 - enters its half into the table
+import network_faults  # noqa: F401 - enters its part into the table
+import process_faults  # noqa: F401 - and this one
 import pytest
-import wire_faults  # noqa: F401 - and the other
+import wire_faults  # noqa: F401 - and this one
 from scene import FAULTS, Scene
 
 

@@ -1,4 +1,4 @@
-"""The table of faults, second half: what comes over the wire."""
+"""The table of faults: what comes over the wire."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import numpy as np
 import psutil
 import zmq
 from daemons import idle, kept, raster, until
-from scene import LONG, MASK, ME, OTHER, SOURCE, TARGET, Scene, digest, fault, new_id
+from scene import LONG, MASK, ME, OTHER, SOURCE, TARGET, Scene, digest, fault, new_id, scene_of_its_own
 
 from blend_daemon.protocol import framing, messages
 from blend_daemon.protocol.framing import Message
 
 MB = 1024**2
+GREETING = b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + bytes(48)  # ZMTP 3.0
+CURVE = GREETING.replace(b"NULL\0", b"CURVE")
 
 
 def raw(scene: Scene) -> socket.socket:
@@ -23,6 +25,16 @@ def raw(scene: Scene) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(str(scene.daemon.folder / "run/socket"))
     connection.settimeout(5)
+    return connection
+
+
+def speaker(scene: Scene) -> socket.socket:
+    """A raw connection past ZeroMQ's handshake."""
+    connection = raw(scene)
+    connection.sendall(GREETING)
+    time.sleep(0.2)
+    ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
+    connection.sendall(bytes([4, len(ready)]) + ready)
     return connection
 
 
@@ -95,10 +107,9 @@ def names_that_would_spoil_the_log(scene: Scene) -> None:
 @fault()
 def half_a_handshake(scene: Scene) -> None:
     """Peers that say half of ZeroMQ's greeting, or something else, hold nobody up."""
-    greeting = b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + bytes(48)
     connections = [raw(scene) for _ in range(12)]
     for k, connection in enumerate(connections):
-        connection.sendall(greeting[: 5 * k] if k < 11 else b"GET / HTTP/1.1\r\n\r\n")
+        connection.sendall(GREETING[: 5 * k] if k < 11 else b"GET / HTTP/1.1\r\n\r\n")
     with scene.client() as client:
         scene.blended(client)
     for connection in connections:
@@ -109,11 +120,7 @@ def half_a_handshake(scene: Scene) -> None:
 def half_a_message(scene: Scene) -> None:
     """A connection that ends in the middle of a frame, after saying that gigabytes follow, costs nothing and starts nothing."""
     before = memory(scene)
-    connection = raw(scene)
-    connection.sendall(b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + bytes(48))
-    time.sleep(0.2)
-    ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
-    connection.sendall(bytes([4, len(ready)]) + ready)
+    connection = speaker(scene)
     connection.sendall(b"\x01\x04" + framing.preamble())  # more follows
     connection.sendall(b"\x02" + (1_500_000_000).to_bytes(8, "big") + bytes(1000))
     with scene.client() as client:
@@ -121,6 +128,56 @@ def half_a_message(scene: Scene) -> None:
         assert memory(scene) - before < 100 * MB
         connection.close()
         scene.blended(client)
+
+
+def _pour(connection: socket.socket, piece: bytes, most: int) -> bool:
+    """Send a piece again and again, up to `most` bytes; whether the daemon hung up."""
+    try:
+        for _ in range(most // len(piece)):
+            connection.sendall(piece)
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+    return False
+
+
+def _hangs_up(connection: socket.socket) -> bool:
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionResetError:
+        pass
+    return True  # otherwise the time limit of `raw` has raised
+
+
+@fault()
+def messages_that_never_end(_: Scene) -> None:
+    """Who sends frame after frame, also ahead of the handshake, or fills the memory and then waits, is closed; others go on."""
+    large = b"\x03" + (MB).to_bytes(8, "big") + bytes(MB)  # "more follows"
+    small = b"\x01\x04abcd" * 20_000  # each takes ten times its bytes
+    with scene_of_its_own() as scene:
+        scene.daemon.start("--unfinished-limit", "200", "--listen", "tcp://127.0.0.1:0")
+        with scene.client() as client:
+            job = scene.send(client, LONG)
+            until(client, job, "progress")
+            before = memory(scene)
+            for piece, most in ((large, 6000 * MB), (small, 600 * MB)):
+                assert _pour(speaker(scene), piece, most)
+                assert memory(scene) - before < 2000 * MB
+            remote = client.status(20)["listen"].rpartition(":")[2]
+            for early, greeting in ((raw(scene), GREETING), (socket.create_connection(("127.0.0.1", remote)), CURVE)):
+                early.sendall(greeting)
+                assert _pour(early, b"\x06" + (1_500_000_000).to_bytes(8, "big") + bytes(MB), 1400 * MB)
+            until(client, job, "progress", limit=5)
+            waits = speaker(scene)
+            _pour(waits, large, 230 * MB)
+            deadline = time.monotonic() + 3
+            while time.monotonic() < deadline and client.status(20)["running"] == job:  # who speaks is not closed
+                time.sleep(0.1)
+            assert _hangs_up(waits)
+            assert memory(scene) - before < 100 * MB
+            assert scene.daemon.log().count("unfinished messages held") == 5  # nobody was refused for another reason
+            client.finish(job)
+            assert until(client, job, "result")
 
 
 @fault()

@@ -1,0 +1,106 @@
+"""An end to messages that do not end.
+
+ZeroMQ holds the frames of a message until it is whole, and bounds the size of each but not their number; what comes before the handshake
+is held too. So the broker watches its own memory. When that outgrows what the waiting pictures explain, connections are closed that are
+in the middle of a message: first those on which bytes arrive, then, if that was not enough, all that have finished none for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import fcntl
+import logging
+import os
+import socket
+import struct
+import termios
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+from blend_daemon.service.doors import Door
+
+log = logging.getLogger("blend_daemon")
+
+EVERY = 0.25  # s between two looks
+PATIENT = 2.0  # s above the limit, after which those that fill the memory slowly are closed too
+
+
+async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int]) -> None:
+    """Keep the memory that unfinished messages take below about `limit`, for Linux; elsewhere it does nothing.
+
+    Parameters
+    ----------
+    doors : whose connections are closed
+    limit : bytes
+    explained : tells how many bytes are held for good reasons
+    """
+    base = _private()
+    above: float | None = None  # since when
+    while True:
+        await asyncio.sleep(EVERY)
+        excess = _private() - base - explained()
+        now = time.monotonic()
+        if excess < limit:
+            above = None
+        elif above is None:
+            above = now
+        else:
+            everybody = now - above > PATIENT
+            closed = 0
+            with suppress(OSError):  # no descriptor is left to look with
+                closed = sum(_close(door, above, everybody) for door in doors)
+            if closed:
+                log.warning("closed %d connections: unfinished messages held %.0f MB", closed, excess / 1e6)
+                await asyncio.sleep(EVERY)  # ZeroMQ frees what it held
+                await asyncio.to_thread(_trim)
+            if everybody:
+                above = None
+                base = max(base, _private() - explained() - limit // 2)  # what is left is nobody's message
+
+
+def _private() -> int:
+    """Resident memory that is no file's, in bytes; 0 where it cannot be told."""
+    try:
+        _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
+    except OSError:
+        return 0
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _close(door: Door, since: float, everybody: bool) -> int:
+    """Close the door's connections that have finished no message since then; if not everybody, those on which bytes arrive."""
+    closed = 0
+    for descriptor, connection in _connections(door):
+        with closing(connection):
+            (arriving,) = struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))
+            if door.heard.get(descriptor, since) <= since and (everybody or arriving):
+                with suppress(OSError):  # it has ended by itself
+                    connection.shutdown(socket.SHUT_RDWR)  # ZeroMQ finds it ended, and drops what it held for it
+                    closed += 1
+    return closed
+
+
+def _connections(door: Door) -> Iterator[tuple[int, socket.socket]]:
+    """Each connection's descriptor, and a socket on a copy of it, for the caller to close."""
+    where = door.address.removeprefix("ipc://")
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # it has been closed meanwhile, or listens and has no peer
+            if not str(link.readlink()).startswith("socket:"):
+                continue
+            connection = socket.socket(fileno=os.dup(int(link.name)))
+            with ExitStack() as otherwise:
+                otherwise.callback(connection.close)
+                connection.getpeername()
+                here = connection.getsockname()
+                if here == where if isinstance(here, str) else where.endswith(f":{here[1]}"):
+                    otherwise.pop_all()
+                    yield int(link.name), connection
+
+
+def _trim() -> None:
+    """Give what was freed back to the system; without this, glibc keeps small pieces, and the memory seems not to fall."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
