@@ -92,18 +92,19 @@ def endless() -> ModelProto:
 
 
 def one_long_step() -> ModelProto:
-    """One product of matrices that takes half a minute or longer, and that nothing interrupts."""
-    side = 14_000
+    """One operator that compares each of 400,000 boxes with all others, a minute or so, and that nothing interrupts."""
+    count = 400_000
+    left = np.arange(count, dtype=np.float32)
+    boxes = np.stack([left, 0 * left, left + 0.5, 0 * left + 1], axis=1)[None]
     return model(
         [
-            node("ReduceMax", ["composite"], ["some"], keepdims=0),  # nothing that could be computed before it runs
-            node("Expand", ["some", "square"], ["matrix"]),
-            node("MatMul", ["matrix", "matrix"], ["product"]),
-            node("ReduceMax", ["product"], ["most"], keepdims=0),
-            node("Min", ["most", "none"], ["nothing"]),
+            node("ReduceMax", ["composite"], ["overlap"], keepdims=0),  # so that it is not computed when the model is loaded
+            node("NonMaxSuppression", ["boxes", "scores", "all", "overlap"], ["kept"]),
+            node("Cast", ["kept"], ["numbers"], to=TensorProto.FLOAT),
+            node("ReduceMin", ["numbers"], ["nothing"], keepdims=0),
             node("Add", ["composite", "nothing"], ["out"]),
         ],
-        {"square": np.array([side, side], np.int64), "none": np.float32(0)},
+        {"boxes": boxes, "scores": np.ones((1, 1, count), np.float32), "all": np.array([count], np.int64)},
     )
 
 

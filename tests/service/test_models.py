@@ -21,9 +21,8 @@ def serving(tmp_path_factory):
     made.written(folder, "tint", made.tint())
     made.written(folder, "endless", made.endless(), seconds=1)
     made.written(folder, "patient", made.endless(), seconds=600)
-    made.written(folder, "deaf", made.one_long_step(), seconds=3)  # by when the long step has begun
+    made.written(folder, "deaf", made.one_long_step(), seconds=0.5)
     daemon.environment["BLEND_DAEMON_MODELS_DIR"] = str(folder)
-    daemon.environment["OMP_NUM_THREADS"] = "2"  # with which the long step is long on any machine
     daemon.start("--hang-limit", "3")
     yield daemon
     daemon.remove()
