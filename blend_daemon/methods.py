@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class Method:
     ----------
     label : its name in a list for users
     about : one sentence for a user
-    quick : whether it is in closed form, without the network: within a second on a megapixel
+    quick : whether it is in closed form, without any network: within a second on a megapixel
     uses : the parameters, beyond preset, seed and device, that it looks at
     """
 
@@ -68,3 +69,11 @@ METHODS: Mapping[str, Method] = {
     ),
 }
 CONSTRAINTS = tuple(name for name in METHODS if name != "gaussian-poisson")
+MODEL = re.compile(r"model:([A-Za-z0-9][A-Za-z0-9_-]{0,62})")  # a model that the user added; the name is a file's, so no path
+
+
+def find(name: str) -> Method | None:
+    """The method of that name: one in `METHODS`, or `model:NAME`; None if there is none."""
+    if MODEL.fullmatch(name):
+        return Method(f"Model {name.removeprefix('model:')}", "A learned model of the user's own.", False)
+    return METHODS.get(name)

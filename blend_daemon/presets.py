@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from blend_daemon.errors import BlendError
-from blend_daemon.methods import CONSTRAINTS, LOSSES, METHODS, SLIDERS, SOLVERS
+from blend_daemon.methods import CONSTRAINTS, LOSSES, METHODS, MODEL, SLIDERS, SOLVERS
 
 WHOLE = {"seed": 2**31 - 1, "working_size": 4096, "iterations": 10_000}  # largest values; the smallest is 0
 
@@ -20,9 +20,9 @@ class Parameters:
     Attributes
     ----------
     preset : a name in `PRESETS`
-    method : a name in `METHODS`
+    method : a name in `METHODS`, or `model:NAME` for a model that the user added
     solver : a name in `SOLVERS`, for the methods that solve Poisson's equation
-    constraint : the method in `CONSTRAINTS` whose colours `gaussian-poisson` takes at low resolution
+    constraint : the method in `CONSTRAINTS`, or `model:NAME`, whose colours `gaussian-poisson` takes at low resolution
     without : names in `LOSSES` with commas between, which the optimiser leaves out
     feather : 0..1000 px over which `alpha` fades; 0: a share of the object's size
     seed : 0..2147483647, for the noise that `paper` starts from
@@ -96,8 +96,10 @@ class Parameters:
 
 
 def _one_of(known: Collection[str], what: str, name: Any) -> str:
-    if not isinstance(name, str) or name not in known:
-        raise BlendError("parameter-invalid", f"There is no {what} {name!r}.", f"Known are {', '.join(known)}.")
+    models = what in WITH_MODELS
+    if not isinstance(name, str) or (name not in known and not (models and MODEL.fullmatch(name))):
+        more = ", and model:NAME for each model of `blend-daemon models list`" if models else ""
+        raise BlendError("parameter-invalid", f"There is no {what} {name!r}.", f"Known are {', '.join(known)}{more}.")
     return name
 
 
@@ -134,4 +136,5 @@ PRESETS: Mapping[str, Preset] = {
     "strong": Preset("Standard, with a heavy hand", STANDARD, 600_000, {"style": 85, "content": 35, "colour": 80}),
     "paper": Preset("The paper's two algorithms as published: slow, for comparison", (1000, 1000), 1_000_000, {}),
 }
+WITH_MODELS = ("method", "constraint")
 CHOICES: Mapping[str, Collection[str]] = {"preset": PRESETS, "method": METHODS, "solver": SOLVERS, "constraint": CONSTRAINTS}

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from daemons import Daemon
+from onnx_models import tint, written
 from skimage import data
 from skimage.transform import resize
 
@@ -31,6 +32,16 @@ def disc() -> np.ndarray:
     """A mask for the cat, (64, 80) uint8."""
     y, x = np.mgrid[:64, :80]
     return (((y - 32) ** 2 + (x - 40) ** 2 < 24**2) * 255).astype(np.uint8)
+
+
+@pytest.fixture
+def model_folder(tmp_path, monkeypatch):
+    """The folder of models, with `tint` in it."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv("BLEND_DAEMON_MODELS_DIR", str(folder))
+    written(folder, "tint", tint())
+    return folder
 
 
 @pytest.fixture

@@ -49,11 +49,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
     parser.add_argument("--preset", choices=PRESETS, default="standard", help=f"{presets} (default: standard)")
     methods = "; ".join(f"{name}: {method.about}" for name, method in METHODS.items())
-    parser.add_argument("--method", default="deep", metavar="NAME", help=f"{methods} (default: deep)")
+    parser.add_argument("--method", default="deep", metavar="NAME", help=f"{methods}; {MODELS} (default: deep)")
     solvers = "; ".join(f"{name}: {about}" for name, about in SOLVERS.items())
     parser.add_argument("--solver", choices=SOLVERS, default="multigrid", help=f"of Poisson's equation. {solvers} (default: multigrid)")
     parser.add_argument(
-        "--constraint", choices=CONSTRAINTS, default="color-transfer", help="whose colours gaussian-poisson takes (default: color-transfer)"
+        "--constraint",
+        default="color-transfer",
+        metavar="NAME",
+        help=f"whose colours gaussian-poisson takes: {', '.join(CONSTRAINTS)}; {MODELS} (default: color-transfer)",
     )
     parser.add_argument(
         "--without", default="", metavar="LOSSES", help=f"losses that deep leaves out, with commas between: {', '.join(LOSSES)}"
@@ -79,6 +82,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
+MODELS = "model:NAME: a learned model of `blend-daemon models list`"
 SLIDER_HELP = {
     "style": "how much of the target's texture the object takes on",
     "content": "how much of the object's own detail stays",

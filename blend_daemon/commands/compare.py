@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blend_daemon.errors import BlendError
-from blend_daemon.methods import METHODS
+from blend_daemon.methods import METHODS, MODEL
 from blend_daemon.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--methods",
         default="all",
         metavar="A,B",
-        help=f"of {', '.join(METHODS)}; quick: those without the network (default: all)",
+        help=f"of {', '.join(METHODS)}; model:NAME; quick: those without the network (default: all)",
     )
     parser.add_argument("--preset", choices=PRESETS, default="standard", help="of the methods that have one (default: standard)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps or xpu (default: auto)")
@@ -58,13 +58,15 @@ def run(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     from blend_daemon.comparison import cases, files
     from blend_daemon.comparison.compare import REPORT, compare, cores
-    from blend_daemon.engine import Parameters
+    from blend_daemon.engine import Parameters, models
 
     found = cases.find(args.cases)
     methods = _methods(args.methods)
     parameters = {"preset": args.preset, "device": args.device, "seed": args.seed}
     for method in methods:
         Parameters.from_mapping({**parameters, "method": method})
+        if model := MODEL.fullmatch(method):
+            models.path(model[1])
     if args.jobs < 0:
         raise BlendError("arguments-invalid", f"--jobs is {args.jobs}.", "It is a number from 1, or 0 for one job for each two cores.")
     inside = [case for case in found if args.output.resolve() in (case.folder, *case.folder.parents)]

@@ -14,7 +14,7 @@ import pyvips
 
 from blend_daemon.comparison.measure import Trial
 from blend_daemon.comparison.pictures import Bytes, View, crop, insets
-from blend_daemon.methods import METHODS
+from blend_daemon.methods import find
 from blend_daemon.scores import FIGURES, HIGHER_IS_BETTER
 
 LONGEST = 1600  # px: a larger picture is shown smaller; the files beside the report have every pixel
@@ -41,7 +41,8 @@ def case_data(case: str, view: View | None, trials: Sequence[Trial], results: Ma
 def page(cases: Sequence[dict[str, Any]], settings: Mapping[str, str]) -> str:
     """The report's HTML. `settings` are shown as they are."""
     figures = [{"name": name, "about": about, "higher": name in HIGHER_IS_BETTER} for name, about in FIGURES.items()]
-    methods = {name: {"label": method.label, "about": method.about} for name, method in METHODS.items()}
+    names = dict.fromkeys(trial["method"] for case in cases for trial in case["trials"])
+    methods = {name: {"label": method.label, "about": method.about} for name in names if (method := find(name))}
     return filled("report.html", {"cases": cases, "settings": settings, "figures": figures, "methods": methods})
 
 

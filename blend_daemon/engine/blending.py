@@ -29,8 +29,8 @@ class Blend:
     ----------
     layer : (height, width, colour channels of the target + 1) raster of the target's dtype; alpha is the mask
     box : (x, y, width, height) of the layer on the target
-    report : parameters, weights (None if the method has none), device, versions, timings, losses, and notes for the user (sentences),
-        ready for JSON
+    report : parameters, weights (the trunk's or the user's model's name; None if the method has none), device, versions, timings, losses,
+        and notes for the user (sentences), ready for JSON
     """
 
     layer: Raster
@@ -66,7 +66,7 @@ def blend(problem: Problem, parameters: Parameters, observe: Observer | None = N
     Cancelled
         if `observe` answered CANCEL
     BlendError
-        `device-*`, `weights-*`, `out-of-memory`
+        `device-*`, `weights-*`, `model-*`, `out-of-memory`
     """
     began = time.monotonic()
     device = devices.choose(parameters.device)
@@ -105,16 +105,16 @@ def _attempt(problem: Problem, parameters: Parameters, attempt: _Attempt, began:
     loading = time.monotonic()
     run = Run(problem, parameters, attempt.preset, attempt.device, observe)
     run.notes += attempt.notes + methods.idle(parameters)
-    trunk = None if methods.quick(parameters) else run.network[1]
+    trunk = run.network[1] if methods.needs_vgg(parameters) else None
     loaded = time.monotonic()
     torch.manual_seed(parameters.seed)
-    colours = methods.FUNCTIONS[parameters.method](run)
+    colours = methods.computing(parameters.method)(run)
     done = time.monotonic()
     report = {
         **asdict(run.parameters),
         "device": str(attempt.device),
         "precision": str(run.features.dtype if trunk else torch.float32).removeprefix("torch."),
-        "weights": trunk,
+        "weights": trunk or run.model,
         "versions": {"blend-daemon": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "box": list(problem.box),
         "seconds": {"load": round(loaded - loading, 3), "blend": round(done - began - (loaded - loading), 3)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -58,8 +58,8 @@ def _stylised(run: Run, around: Surroundings, window: Box, content: Tensor) -> T
     return whole(stylise(run.features, shrink(content[None]), shrink(around.target[None]), shrink(visible), weight, evaluations, report))
 
 
-def gaussian_poisson(run: Run, functions: Mapping[str, Callable[[Run], Floats]]) -> Floats:
-    """The Gaussian-Poisson equation, with the colours of the method `constraint` at low resolution."""
+def gaussian_poisson(run: Run, constraint: Callable[[Run], Floats]) -> Floats:
+    """The Gaussian-Poisson equation, with the colours of the method that `constraint` computes at low resolution."""
     window = run.problem.window(reach(run.problem.pixels))
     around = Surroundings.of(run.problem, window, run.device)
     blend = solve(run, around, window)
@@ -71,7 +71,9 @@ def gaussian_poisson(run: Run, functions: Mapping[str, Callable[[Run], Floats]])
         return Directive.FINISH if run.report(f"low resolution: {progress.stage}", progress.loss, {}, shown) is True else None
 
     inner = Run(problem, replace(run.parameters, method=run.parameters.constraint), run.preset, run.device, heard)
-    colours = torch.from_numpy(functions[run.parameters.constraint](inner)).permute(2, 0, 1).to(run.device)
+    colours = torch.from_numpy(constraint(inner)).permute(2, 0, 1).to(run.device)
+    run.model = inner.model
+    run.notes += inner.notes
     x, y, w, h = problem.box
     wanted = torch.zeros(len(blend), *size, device=run.device)
     wanted[:, y : y + h, x : x + w] = colours - F.interpolate(blend[None], size, mode="area")[0, :, y : y + h, x : x + w]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 
-from blend_daemon.engine import classical, combined, deep
+from blend_daemon.engine import classical, combined, deep, learned
 from blend_daemon.engine.pixels import Floats
 from blend_daemon.engine.run import Run
-from blend_daemon.methods import METHODS
+from blend_daemon.methods import MODEL, Method, find
 from blend_daemon.presets import Parameters
 
 # Each gives the colours over the box, (h, w, channels), and tells of its progress through `Run.report`.
@@ -20,29 +21,51 @@ FUNCTIONS: Mapping[str, Callable[[Run], Floats]] = {
     "color-transfer": classical.color_transfer,
     "poisson": classical.poisson,
     "poisson-mixed": classical.poisson_mixed,
-    "gaussian-poisson": lambda run: combined.gaussian_poisson(run, FUNCTIONS),
+    "gaussian-poisson": lambda run: combined.gaussian_poisson(run, computing(run.parameters.constraint)),
     "poisson+style": combined.poisson_then_style,
     "style+poisson": combined.style_then_poisson,
 }
 EVERYWHERE = ("preset", "method", "seed", "device")  # what every method takes, or what harms none
 
 
+def computing(name: str) -> Callable[[Run], Floats]:
+    """The function of the method of that name."""
+    if model := MODEL.fullmatch(name):
+        return partial(learned.model, name=model[1])
+    return FUNCTIONS[name]
+
+
 def quick(parameters: Parameters) -> bool:
     """Whether the method, and the one it takes its colours from, needs no network."""
-    return METHODS[parameters.method].quick and (parameters.method != "gaussian-poisson" or METHODS[parameters.constraint].quick)
+    return all(_method(name).quick for name in _names(parameters))
+
+
+def needs_vgg(parameters: Parameters) -> bool:
+    """Whether one of them needs the network of `Run.network`."""
+    return any(not _method(name).quick and not MODEL.fullmatch(name) for name in _names(parameters))
+
+
+def _names(parameters: Parameters) -> list[str]:
+    return [parameters.method, parameters.constraint] if parameters.method == "gaussian-poisson" else [parameters.method]
+
+
+def _method(name: str) -> Method:
+    method = find(name)
+    assert method  # Parameters.from_mapping has seen to it
+    return method
 
 
 def sketch(run: Run) -> Floats:
     """A first look, over the box, within a fraction of a second: a quick method's result, what `deep` starts from, else the Poisson
     blend, which is the others' other half."""
     if quick(run.parameters):
-        return FUNCTIONS[run.parameters.method](run)
+        return computing(run.parameters.method)(run)
     return deep.sketch(run) if run.parameters.method.startswith("deep") else classical.poisson(run)
 
 
 def idle(parameters: Parameters) -> list[str]:
     """A sentence about parameters that were set and that the method does not look at."""
     usual = asdict(Parameters.from_mapping({"preset": parameters.preset}))
-    used = {*EVERYWHERE, *METHODS[parameters.method].uses}
+    used = {*EVERYWHERE, *_method(parameters.method).uses}
     unused = [name for name, value in asdict(parameters).items() if value != usual[name] and name not in used]
     return [f"The method {parameters.method} does not use: {', '.join(unused)}."] if unused else []

@@ -29,6 +29,7 @@ class Run:
     device : where to compute
     notes : sentences for the user
     evaluations, history : how many were made, and the last losses of each stage
+    model : name and digest of the user's model that computes, if one does
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Run:
         self.problem, self.parameters, self.preset, self.device, self._observe = problem, parameters, preset, device, observe
         self._clock = Clock()
         self.notes: list[str] = []
+        self.model: str | None = None
         self.evaluations = 0
         self.history: dict[str, dict[str, float]] = {}
 

@@ -42,6 +42,11 @@ def weights_dir() -> Path:
     return _user_dir("BLEND_DAEMON_WEIGHTS_DIR", "XDG_DATA_HOME", ".local/share", "weights")
 
 
+def models_dir() -> Path:
+    """Folder of the models that the user added."""
+    return _user_dir("BLEND_DAEMON_MODELS_DIR", "XDG_DATA_HOME", ".local/share", "models")
+
+
 def log_path() -> Path:
     """The daemon's log file."""
     return state_dir() / "daemon.log"

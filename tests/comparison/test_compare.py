@@ -60,6 +60,17 @@ def test_a_failed_method_is_told_with_its_reason_and_the_others_go_on(compared):
     assert (compared.parent / "stdout").read_text().splitlines()[-1] == str(compared / "report.html")
 
 
+def test_a_model_of_the_users_own_is_compared_like_any(cases, tmp_path, model_folder):
+    done = run(cases / "grey", "--methods", "copy-paste,model:tint", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    pasted, tinted = files.read_table(tmp_path / "out")
+    assert tinted.method == "model:tint"
+    assert tinted.figures["background"] == 1
+    assert tinted.figures["content"] > 0.9 * pasted.figures["content"]
+    assert (tmp_path / "out/grey/model-tint.png").exists()
+    assert "Model tint" in (tmp_path / "out/report.html").read_text()
+
+
 def test_the_sheet_shows_every_result_and_the_seam_from_near(compared, cases):
     whole = load(compared / "sheet.png")
     assert whole.shape[1] == 12 + 4 * (288 + 12)
@@ -99,6 +110,7 @@ def test_the_report_is_one_file_that_names_nothing_outside_itself(compared):
         (lambda case: (case / "mask.png").unlink(), [], "mask.png"),
         (lambda case: (case / "offset").write_text("3;4"), [], "offset"),
         (lambda case: None, ["--methods", "poisson,magic"], "magic"),
+        (lambda case: None, ["--methods", "poisson,model:nobody"], "nobody"),
         (lambda case: None, ["--jobs", "-1"], "--jobs"),
         (lambda case: (case.parent / "out").mkdir() or (case.parent / "out/mine.txt").write_text("x"), [], "--force"),
         (lambda case: (case.parent / "out").write_text("x"), [], "is a file"),

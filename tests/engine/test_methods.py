@@ -17,10 +17,10 @@ from blend_daemon.engine.colour import statistics
 from blend_daemon.engine.poisson import PoissonSolver, residual
 from blend_daemon.engine.solvers import SOLVERS
 from blend_daemon.errors import BlendError
-from blend_daemon.methods import LOSSES, METHODS
+from blend_daemon.methods import LOSSES, METHODS, find
 from blend_daemon.methods import SOLVERS as NAMES
 
-QUICK = [name for name, method in METHODS.items() if method.quick]
+ALL = [*METHODS, "model:tint"]
 
 
 def run(problem, method, observe=None, **given):
@@ -52,8 +52,8 @@ KINDS = ["8 bit", "soft, 16 bit", "float, cut by the canvas", "half transparent 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
-def test_what_every_method_promises(method, kind, cat, coffee, disc):
+@pytest.mark.parametrize("method", ALL)
+def test_what_every_method_promises(method, kind, cat, coffee, disc, model_folder):
     """Outside the mask the target bit for bit, inside something else, finite, the same twice, in the target's form."""
     problem = Problem.from_arrays(*problems(cat, coffee, disc)[kind])
     result = run(problem, method)
@@ -68,15 +68,15 @@ def test_what_every_method_promises(method, kind, cat, coffee, disc):
     if kind in ("8 bit", "soft, 16 bit"):
         assert run(problem, method).layer.tobytes() == result.layer.tobytes()
     assert result.report["method"] == method
-    assert (result.report["weights"] is None) == METHODS[method].quick
+    assert (result.report["weights"] is None) == find(method).quick
     first = sketch(problem, Parameters.from_mapping({"method": method, "device": "cpu"}))
     assert (first.shape, first.dtype) == ((*result.layer.shape[:2], 4), np.uint8)
-    if METHODS[method].quick and kind == "8 bit":
+    if find(method).quick and kind == "8 bit":
         assert np.array_equal(first, result.layer), "a quick method's first look is its result"
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_cancel_and_finish(method, cat, coffee, disc):
+@pytest.mark.parametrize("method", ALL)
+def test_cancel_and_finish(method, cat, coffee, disc, model_folder):
     problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
     with pytest.raises(Cancelled):
         run(problem, method, lambda progress: Directive.CANCEL)
@@ -99,7 +99,8 @@ def test_a_parameter_that_the_method_does_not_use_is_told(cat, coffee, disc):
 
 @pytest.mark.parametrize(
     "given", [{"method": "magic"}, {"solver": "magic"}, {"without": "magic"}, {"without": 0}, {"without": "style,"}, {"feather": -1},
-              {"constraint": "gaussian-poisson"}, {"method": ["deep"]}],
+              {"constraint": "gaussian-poisson"}, {"method": ["deep"]}, {"solver": "model:tint"},
+              *({"method": f"model:{name}"} for name in ("", "../tint", "/tmp/tint", "tint.onnx", ".tint", "t" * 64, "tint\n", "a b"))],
 )  # fmt: skip
 def test_an_unknown_choice_is_refused(given):
     with pytest.raises(BlendError) as error:
@@ -223,8 +224,8 @@ def test_one_grid_of_the_gaussian_poisson_equation(cat, coffee):
     assert np.abs(u.ravel()[inside] - wanted).max() < 0.03 * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("constraint", ["copy-paste", "alpha", "color-transfer", "deep"])
-def test_gaussian_poisson_takes_the_constraints_colours_and_closes_the_seam(constraint, cat, coffee, disc):
+@pytest.mark.parametrize("constraint", ["copy-paste", "alpha", "color-transfer", "deep", "model:tint"])
+def test_gaussian_poisson_takes_the_constraints_colours_and_closes_the_seam(constraint, cat, coffee, disc, model_folder):
     problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
     plain, wanted = (run(problem, name).layer.astype(float) for name in ("poisson", constraint))
     ours = run(problem, "gaussian-poisson", constraint=constraint).layer.astype(float)

@@ -1,0 +1,97 @@
+"""`model:NAME` by a real daemon: the same result, names alone, and models that do not end."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import onnx_models as made
+import pytest
+from daemons import Daemon, array, gone, raster, until
+
+from blend_daemon.engine import Parameters, Problem, blend
+from blend_daemon.protocol.client import Client
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    """A daemon with models, whose hang limit is short."""
+    daemon = Daemon()
+    folder = tmp_path_factory.mktemp("models")
+    made.written(folder, "tint", made.tint())
+    made.written(folder, "endless", made.endless(), seconds=1)
+    made.written(folder, "patient", made.endless(), seconds=600)
+    made.written(folder, "deaf", made.one_long_step(), seconds=0.5)
+    daemon.environment["BLEND_DAEMON_MODELS_DIR"] = str(folder)
+    daemon.start("--hang-limit", "3")
+    yield daemon
+    daemon.remove()
+
+
+@pytest.fixture
+def send(cat, coffee, disc):
+    def submit(client: Client, method: str) -> str:
+        return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), {"method": method})
+
+    return submit
+
+
+def failure(client: Client, job: str) -> dict:
+    return until(client, job, "failed", limit=30).header
+
+
+def test_the_daemon_gives_the_same_as_this_process(serving, send, cat, coffee, disc, model_folder):
+    with Client(serving.address) as client:
+        result = until(client, send(client, "model:tint"), "result")
+    problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
+    here = blend(problem, Parameters.from_mapping({"method": "model:tint", "device": "cpu"}))
+    assert np.array_equal(array(result.rasters["layer"]), here.layer)
+    assert result.header["report"]["weights"] == here.report["weights"]
+
+
+@pytest.mark.parametrize("name", ["../models/tint", "/etc/hostname", "tint.onnx", "", "tint/../tint", "tint\0"])
+def test_no_path_from_the_wire_is_opened(name, serving, send):
+    with Client(serving.address) as client:
+        failed = failure(client, send(client, f"model:{name}"))
+    assert failed["code"] == "parameter-invalid"
+    assert "model:NAME" in failed["hint"]
+
+
+def test_a_model_that_the_daemon_does_not_have_is_told(serving, send):
+    with Client(serving.address) as client:
+        failed = failure(client, send(client, "model:nobody"))
+    assert failed["code"] == "model-unknown"
+    assert "tint" in failed["hint"]
+
+
+def test_a_model_that_does_not_end_is_ended_and_the_worker_goes_on(serving, send):
+    with Client(serving.address) as client:
+        until(client, send(client, "model:tint"), "result")
+        worker = client.status()["worker"]
+        failed = failure(client, send(client, "model:endless"))
+        assert failed["code"] == "model-too-slow"
+        assert "1 s" in failed["message"]
+        until(client, send(client, "model:tint"), "result")
+        assert client.status()["worker"] == worker
+
+
+def test_a_model_that_runs_can_be_cancelled(serving, send):
+    with Client(serving.address) as client:
+        job = send(client, "model:patient")
+        until(client, job, "progress")
+        time.sleep(4)  # longer than the hang limit: its signs of life count
+        client.cancel(job)
+        until(client, job, "cancelled", limit=5)
+        until(client, send(client, "model:tint"), "result")
+
+
+def test_a_model_that_does_not_even_listen_ends_with_its_worker(serving, send):
+    with Client(serving.address) as client:
+        until(client, send(client, "model:tint"), "result")
+        worker = client.status()["worker"]
+        job = send(client, "model:deaf")
+        failed = failure(client, job)
+        assert failed["code"] == "worker-hung"
+        assert "3 s" in failed["message"]
+        assert gone(worker)
+        until(client, send(client, "model:tint"), "result")
