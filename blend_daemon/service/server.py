@@ -18,6 +18,7 @@ import zmq.asyncio
 
 from blend_daemon import __version__
 from blend_daemon.errors import BlendError
+from blend_daemon.methods import SLIDERS
 from blend_daemon.protocol import framing, messages, runtime
 from blend_daemon.protocol.framing import Message
 from blend_daemon.service import doors, estimate, metrics
@@ -122,7 +123,7 @@ class Server:
                 if worker.job and worker.job not in hurried and slow:
                     hurried.add(worker.job)
                     worker.job.notes.append("The blend daemon was stopped before this blend was done: it is the best there was so far.")
-                    await worker.order(Message("finish", {"job": worker.job.id, "owner": worker.job.owner}))
+                    await worker.steer(Message("finish", {"job": worker.job.id, "owner": worker.job.owner}))
             await asyncio.sleep(0.05)
         for job in [job for job in self._queue.running if job not in self._keeping]:
             await self._fail(job, *STOPPED)
@@ -160,7 +161,7 @@ class Server:
         if job.state is State.QUEUED:
             await self._end(job, Message("cancelled", {"job": job.id}))
         elif worker := self._pool.on(job):
-            await worker.order(Message("cancel", {"job": job.id, "owner": job.owner}))
+            await worker.steer(Message("cancel", {"job": job.id, "owner": job.owner}))
 
     # clients
 
@@ -257,13 +258,13 @@ class Server:
         job = self._queue.find(message.header["owner"], message.header["job"])
         if job is None or job.state in ENDED:
             return  # it crossed with the job's last message
+        if unknown := set(message.header.get("sliders", ())) - set(SLIDERS):  # also bounds what sliders can be gathered
+            raise BlendError("parameter-invalid", f"There is no slider {min(unknown)[:40]!r}.", f"Known are {', '.join(SLIDERS)}.")
         if job.state is State.RUNNING:
             if worker := self._pool.on(job):
-                await worker.order(message)
+                await worker.steer(message)
         elif message.type == "adjust":
-            work = job.work
-            parameters = {**work.header["parameters"], **message.header["sliders"]}
-            job.work = Message(work.type, {**work.header, "parameters": parameters}, work.rasters)
+            job.adjust(message.header["sliders"])
         else:
             await self._end(job, Message("cancelled", {"job": job.id}))
 
@@ -347,8 +348,13 @@ class Server:
         for id, (client, _) in worker.sketches.items():
             await self._refuse(client, id, ending.code, f"The process that computes {ending.how}.", f"The log is {runtime.log_path()}.")
         worker.sketches.clear()
-        job, worker.job = worker.job, None
-        if job:
+        job = worker.give_back()
+        if job and job.work and not (job.again or self._stopping.is_set()):
+            job.again = True
+            self._queue.put_back(job)
+            log.info("job %s goes to the next worker: the process %s", job.id[:8], ending.how)
+            await (self._end(job, Message("cancelled", {"job": job.id})) if worker.told else self._dispatch())
+        elif job:
             await self._fail(job, ending.code, f"The process that computes {ending.how}.", ending.hint)
         if not ending.loaded and not any(other.ready for other in self._pool.workers):
             # The next one would most likely end in the same way: those who wait must hear of it.
