@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from daemons import idle, raster, until
-from test_pool import LONG, ready, wait_for
+from test_pool import LONG, wait_for
 
 from blend_daemon.protocol.client import Client
 
@@ -24,7 +24,7 @@ def send(cat, coffee, disc):
 
 def stopped(client: Client) -> list[int]:
     """All workers, ready, and standing still: what they are sent they never read."""
-    pids = [worker["pid"] for worker in wait_for(client, ready)["workers"]]
+    pids = [worker["pid"] for worker in wait_for(client, lambda status: all(w["state"] == "ready" for w in status["workers"]))["workers"]]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     return pids
