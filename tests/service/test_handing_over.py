@@ -1,10 +1,11 @@
-"""Between broker and worker: workers that die as they get a job, and more words than a socket holds. Real kills."""
+"""Between broker and worker: workers that die as they get a job, more words than a socket holds, too large a job. Real kills."""
 
 from __future__ import annotations
 
 import os
 import signal
 
+import numpy as np
 import pytest
 from daemons import idle, raster, until
 from test_pool import LONG, wait_for
@@ -61,7 +62,7 @@ def test_a_job_is_handed_on_once_and_then_fails(fresh_daemon, send):
     with Client(fresh_daemon.address) as client:
         pids = stopped(client)
         job = send(client)
-        killed: set[int] = set()
+        killed: set[int | None] = {None}  # a process that has just gone has no pid
         for _ in pids:
             status = wait_for(client, lambda status: any(w["job"] == job and w["pid"] not in killed for w in status["workers"]))
             pid = next(worker["pid"] for worker in status["workers"] if worker["job"] == job)
@@ -97,3 +98,24 @@ def test_an_unknown_slider_is_refused_and_the_job_goes_on(fresh_daemon, send):
         until(client, job, "progress")
         client.cancel(job)
         until(client, job, "cancelled")
+
+
+def test_a_running_job_that_outgrows_its_memory_is_its_own_loss(fresh_daemon, send):
+    fresh_daemon.start("--memory-limit", "1000")
+    picture = raster(np.random.default_rng(0).integers(0, 256, (1600, 1600, 3), np.uint8))
+    mask = np.zeros((1600, 1600, 1), np.uint8)
+    mask[50:-50, 50:-50] = 255
+    with Client(fresh_daemon.address) as client:
+        until(client, send(client), "result")  # a small job is well below the limit
+        worker = client.status()["worker"]
+        big = client.submit(picture, picture, raster(mask), (0, 0), {"preset": "paper", "working_size": 1600})
+        first, second = send(client), send(client)
+        wait_for(client, lambda status: status["running"] == big and status["waiting"] == 2)
+        failed = until(client, big, "failed").header
+        assert failed["code"] == "memory-limit"
+        assert "1000 MB" in failed["message"]
+        until(client, first, "result")
+        until(client, second, "result")
+        status = client.status()
+        assert status["worker"] != worker
+        assert status["ends"] == {"result": 3, "failed": 1}
