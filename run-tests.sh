@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 
 missing=
 for pair in mmdebstrap:mmdebstrap bwrap:bubblewrap newuidmap:uidmap appstreamcli:appstream systemd-analyze:systemd ip:iproute2 \
-    chromium:chromium chromedriver:chromium-driver; do
+    chromium:chromium chromedriver:chromium-driver faketime:faketime; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 if gimp-console --version 2>/dev/null | grep -q 'version 3'; then

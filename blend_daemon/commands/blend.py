@@ -206,7 +206,9 @@ def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Ba
                     h = event.header
                     bar.show(h["stage"], h["evaluation"], h["evaluations"], h["loss"], h["seconds_left"])
                 elif event.type == "accepted" and event.header["position"]:
-                    bar.say(f"Waiting: {event.header['position']} before this one.")
+                    seconds = event.header["seconds_to_start"]
+                    start = "" if seconds is None else f", {seconds:.0f} s to its start"
+                    bar.say(f"Waiting: {event.header['position']} before this one{start}.")
                 elif event.type == "result":
                     client.release(job)
                     layer = event.rasters["layer"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -38,7 +38,8 @@ class Job:
     id : the job's name, its owner's choice
     owner : key of the one who may see and touch it
     client : the connection on which its messages go
-    work : what to hand to the worker; None once that has it, or the job has ended
+    work : the message to hand to a worker; None once one has it, or the job has ended
+    again : whether a worker has died before it had it
     size : bytes of its pictures
     kind : jobs of one kind take about the same time
     keep : whether it goes on when its client vanishes
@@ -63,6 +64,12 @@ class Job:
     last: Any = None
     missed: float | None = None
     given_up: bool = False
+    again: bool = False
+
+    def adjust(self, sliders: Mapping[str, float]) -> None:
+        """Move sliders of a job that no worker has yet."""
+        header = self.work.header
+        self.work = replace(self.work, header={**header, "parameters": {**header["parameters"], **sliders}})
 
 
 class Queue:
@@ -106,6 +113,13 @@ class Queue:
         if jobs:
             self._waiting[owner] = jobs
         return job
+
+    def put_back(self, job: Job) -> None:
+        """A job that was taken, and could not be run, is the next one again."""
+        self.running.remove(job)
+        job.state = State.QUEUED
+        self._waiting.setdefault(job.owner, deque()).appendleft(job)
+        self._waiting.move_to_end(job.owner, last=False)
 
     def end(self, job: Job, state: State, last: Any) -> None:
         """Record how a job ended and its last message; its work is forgotten."""

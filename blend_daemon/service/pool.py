@@ -77,6 +77,7 @@ class Worker:
     device : the name of the device it computes on; "loading" before it is known
     job : what it computes
     began, ends : moments of the monotonic clock at which the job began, and at which it is expected to end (None: unknown)
+    told : which of `finish` and `cancel` its job has been told
     sketches : who asked for which sketch, and the bytes of its pictures
     starts : how many processes there have been
     """
@@ -87,10 +88,13 @@ class Worker:
         self.job: Job | None = None
         self.began = 0.0
         self.ends: float | None = None
+        self.told: set[str] = set()
         self.sketches: dict[str, tuple[Any, int]] = {}
         self.starts = 0
         self.ready = False
         self._spoke = False
+        self._sliders: dict[str, float] = {}  # to be told when it has taken what it was told before
+        self._taking = False
         self._wanted = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._socket: Any = None
@@ -116,11 +120,47 @@ class Worker:
         """Start its process, unless there is one."""
         self._wanted.set()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether it has a process, or gets one soon."""
+        return self._wanted.is_set()
+
     async def take(self, job: Job) -> None:
-        """Compute a job; its pictures are the worker's from now on."""
+        """Compute a job. Its `work` stays with it until the process says that it has it."""
         self.job, self.began, self.ends = job, time.monotonic(), None
-        work, job.work = job.work, None
-        await self.order(work)
+        self.told, self._sliders, self._taking = set(), {}, True
+        await self.order(job.work)
+
+    async def steer(self, message: Message) -> None:
+        """Tell its job `adjust`, `finish` or `cancel`.
+
+        Of these at most one adjust and one of each other are under way, so that none is ever dropped for want of room: sliders wait, and
+        become one word, until the process has taken the last.
+        """
+        if message.type == "adjust":
+            self._sliders.update(message.header["sliders"])
+            await self._aim()
+        elif message.type not in self.told:
+            self.told.add(message.type)
+            await self.order(message)
+
+    async def _aim(self) -> None:
+        if self.job and self._sliders and not self._taking:
+            sliders, self._sliders, self._taking = self._sliders, {}, True
+            await self.order(Message("adjust", {"job": self.job.id, "owner": self.job.owner, "sliders": sliders}))
+
+    async def _taken(self, id: str) -> None:
+        """The process has the job, or the last sliders."""
+        if self.job and self.job.id == id:
+            self.job.work, self._taking = None, False
+            await self._aim()
+
+    def give_back(self) -> Job | None:
+        """Its job, which it has no more; `work` is there if the process never had it, with the sliders moved meanwhile."""
+        job, self.job = self.job, None
+        if job and job.work:
+            job.adjust(self._sliders)
+        return job
 
     async def order(self, message: Message) -> None:
         """Send it a word. Never waits: one that has just died takes nothing more, and its end is told of soon."""
@@ -143,6 +183,8 @@ class Worker:
                 ending = watching.result() if watching.done() else None
                 if hearing.done():
                     ending = hearing.result()
+                if ending is IDLE:
+                    self._wanted.clear()  # at once: a job that comes while the process ends must wake the next
             finally:
                 for task in tasks:
                     task.cancel()
@@ -153,9 +195,8 @@ class Worker:
                 await asyncio.wait([reading], timeout=1)
                 reading.cancel()
                 self._socket.close(0)
-            if ending == IDLE:
+            if ending is IDLE and not (self.job or self.sketches):
                 log.info("worker %d ends: nothing to do", self.number)
-                self._wanted.clear()
                 continue
             if not loaded:
                 self._wanted.clear()  # the next one would most likely end in the same way; it is tried when somebody asks
@@ -192,6 +233,9 @@ class Worker:
             if message.type == "welcome":
                 self.ready, self.device = True, message.header["device"]
                 log.info("worker %d: process %d ready on %s", self.number, message.header["pid"], self.device)
+            if message.type == "accepted":
+                await self._taken(message.header["job"])
+                continue
             await self._pool.hear(self, message)
 
     async def _watch(self) -> Ending:
@@ -223,7 +267,7 @@ class Worker:
                 log.warning("worker %d: %s", self.number, line)
 
 
-IDLE = Ending("", "", "", True)
+IDLE = Ending("worker-died", "was ended for want of work", "Try again.", True)
 
 
 def _death(code: int, loaded: bool) -> Ending:
@@ -280,7 +324,7 @@ class Pool:
 
     def wake(self, count: int) -> None:
         """See that up to `count` of the workers without a process get one."""
-        for worker in [worker for worker in self.workers if worker.pid is None][:count]:
+        for worker in [worker for worker in self.workers if not worker.wanted][:count]:
             worker.wake()
 
     def free(self) -> list[Worker]:

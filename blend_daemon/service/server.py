@@ -4,7 +4,6 @@ whatever the workers do."""
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -18,14 +17,15 @@ import zmq.asyncio
 
 from blend_daemon import __version__
 from blend_daemon.errors import BlendError
+from blend_daemon.methods import SLIDERS
 from blend_daemon.protocol import framing, messages, runtime
 from blend_daemon.protocol.framing import Message
-from blend_daemon.service import doors, estimate, flood, metrics
+from blend_daemon.service import answers, doors, estimate, flood, metrics
 from blend_daemon.service.doors import Door, Peer
 from blend_daemon.service.jobs import ENDED, IN_ALL, PICTURES, Job, Queue, State
 from blend_daemon.service.notify import notify
-from blend_daemon.service.pool import Ending, Limits, Pool, Worker, memory_of
-from blend_daemon.service.store import Entry, Store
+from blend_daemon.service.pool import Ending, Limits, Pool, Worker
+from blend_daemon.service.store import Store
 
 log = logging.getLogger("blend_daemon")
 
@@ -128,7 +128,7 @@ class Server:
                 if worker.job and worker.job not in hurried and slow:
                     hurried.add(worker.job)
                     worker.job.notes.append("The blend daemon was stopped before this blend was done: it is the best there was so far.")
-                    await worker.order(Message("finish", {"job": worker.job.id, "owner": worker.job.owner}))
+                    await worker.steer(Message("finish", {"job": worker.job.id, "owner": worker.job.owner}))
             await asyncio.sleep(0.05)
         for job in [job for job in self._queue.running if job not in self._keeping]:
             await self._fail(job, *STOPPED)
@@ -142,7 +142,7 @@ class Server:
             for job in [*self._queue.running, *self._queue.waiting()]:
                 # Long before there is news of its job, a client that has gone is found out by a word that says nothing new.
                 if not job.keep and job not in self._keeping:
-                    await self._reach(job, _welcome())
+                    await self._reach(job, answers.welcome())
             busy = self._queue.running or len(self._queue) or any(worker.sketches for worker in self._pool.workers)
             if busy:
                 self._heard = time.monotonic()
@@ -171,7 +171,7 @@ class Server:
         if job.state is State.QUEUED:
             await self._end(job, Message("cancelled", {"job": job.id}))
         elif worker := self._pool.on(job):
-            await worker.order(Message("cancel", {"job": job.id, "owner": job.owner}))
+            await worker.steer(Message("cancel", {"job": job.id, "owner": job.owner}))
 
     # clients
 
@@ -190,7 +190,7 @@ class Server:
     async def _answer(self, client: Peer, message: Message) -> None:
         match message.type:
             case "hello":
-                await self._tell(client, _welcome())
+                await self._tell(client, answers.welcome())
             case "status":
                 await self._tell(client, Message("status", {"status": self._status()}))
             case "shutdown":
@@ -205,7 +205,7 @@ class Server:
             case "adjust" | "cancel" | "finish":
                 await self._steer(message)
             case "results":
-                await self._tell(client, Message("results", {"results": _listed(self._store.of(message.header["owner"]))}))
+                await self._tell(client, Message("results", {"results": answers.listed(self._store.of(message.header["owner"]))}))
             case "fetch":
                 await self._fetch(client, message.header["owner"], message.header["job"])
             case "release":
@@ -225,7 +225,7 @@ class Server:
         if job is None:
             header = message.header
             job = Job(
-                id, owner, client, message, size=_size(message), kind=str(header["parameters"].get("preset", "")),
+                id, owner, client, message, size=answers.size(message), kind=str(header["parameters"].get("preset", "")),
                 keep=header.get("keep", False), label=header.get("label", {}),
             )  # fmt: skip
             try:
@@ -268,13 +268,13 @@ class Server:
         job = self._queue.find(message.header["owner"], message.header["job"])
         if job is None or job.state in ENDED:
             return  # it crossed with the job's last message
+        if unknown := set(message.header.get("sliders", ())) - set(SLIDERS):  # also bounds what sliders can be gathered
+            raise BlendError("parameter-invalid", f"There is no slider {min(unknown)[:40]!r}.", f"Known are {', '.join(SLIDERS)}.")
         if job.state is State.RUNNING:
             if worker := self._pool.on(job):
-                await worker.order(message)
+                await worker.steer(message)
         elif message.type == "adjust":
-            work = job.work
-            parameters = {**work.header["parameters"], **message.header["sliders"]}
-            job.work = Message(work.type, {**work.header, "parameters": parameters}, work.rasters)
+            job.adjust(message.header["sliders"])
         else:
             await self._end(job, Message("cancelled", {"job": job.id}))
 
@@ -288,10 +288,10 @@ class Server:
         elif worker is None:
             self._pool.wake(1)
             await self._refuse(client, id, "worker-loading", "The blend daemon is still loading its network.", "Ask again in a moment.")
-        elif len(sketches) >= IN_ALL or (sketches and sum(sketches.values()) + _size(message) > PICTURES):
+        elif len(sketches) >= IN_ALL or (sketches and sum(sketches.values()) + answers.size(message) > PICTURES):
             await self._refuse(client, id, "queue-full", "Too many previews are asked for at once.", "Ask again in a moment.")
         else:
-            worker.sketches[id] = (client, _size(message))
+            worker.sketches[id] = (client, answers.size(message))
             await worker.order(message)
 
     async def _refuse(self, client: Peer, job: str, code: str, message: str, hint: str) -> None:
@@ -301,32 +301,7 @@ class Server:
         return await client.door.send(client, message)
 
     def _status(self) -> dict[str, Any]:
-        workers = self._pool.workers
-        results, size = self._store.size()
-        return {
-            "version": __version__,
-            "protocol": framing.VERSION,
-            "pid": os.getpid(),
-            "worker": next((worker.pid for worker in workers if worker.pid), None),
-            "uptime": round(time.monotonic() - self._began, 1),
-            "device": ", ".join(dict.fromkeys(worker.device for worker in workers)),
-            "running": self._queue.running[0].id if self._queue.running else None,
-            "waiting": len(self._queue),
-            "ended": self._ends.total(),
-            "ends": dict(self._ends),
-            "worker_starts": sum(worker.starts for worker in workers),
-            "memory": memory_of("self"),
-            "workers": [
-                {
-                    "pid": worker.pid, "device": worker.device, "state": worker.state, "job": worker.job and worker.job.id,
-                    "sketches": len(worker.sketches), "memory": worker.pid and memory_of(worker.pid), "starts": worker.starts,
-                }
-                for worker in workers
-            ],
-            "results": {"count": results, "bytes": size},
-            "log": str(runtime.log_path()),
-            "listen": self._listen,
-        }  # fmt: skip
+        return answers.status(self._pool.workers, self._queue, self._store, self._ends, time.monotonic() - self._began, self._listen)
 
     # workers
 
@@ -358,8 +333,13 @@ class Server:
         for id, (client, _) in worker.sketches.items():
             await self._refuse(client, id, ending.code, f"The process that computes {ending.how}.", f"The log is {runtime.log_path()}.")
         worker.sketches.clear()
-        job, worker.job = worker.job, None
-        if job:
+        job = worker.give_back()
+        if job and job.work and not (job.again or self._stopping.is_set()):
+            job.again = True
+            self._queue.put_back(job)
+            log.info("job %s goes to the next worker: the process %s", job.id[:8], ending.how)
+            await (self._end(job, Message("cancelled", {"job": job.id})) if worker.told else self._dispatch())
+        elif job:
             await self._fail(job, ending.code, f"The process that computes {ending.how}.", ending.hint)
         if not ending.loaded and not any(other.ready for other in self._pool.workers):
             # The next one would most likely end in the same way: those who wait must hear of it.
@@ -369,12 +349,12 @@ class Server:
     async def _keep(self, job: Job, result: Message) -> None:
         """Write a result to disk, then announce it. One that cannot be written is announced all the same: it is all there is of it."""
         if job.notes:
-            result = _noted(result, *job.notes)
+            result = answers.noted(result, *job.notes)
         try:
             await asyncio.to_thread(self._store.keep, job.owner, job.label, result)
         except (OSError, BlendError) as error:
             log.error("job %s: its result cannot be kept: %s", job.id[:8], error)
-            result = _noted(result, f"The blend daemon could not keep a copy of this result ({error}).")
+            result = answers.noted(result, f"The blend daemon could not keep a copy of this result ({error}).")
         finally:
             del self._keeping[job]
         await self._end(job, result)
@@ -425,29 +405,3 @@ class Server:
         elif not kept:
             self._store.end(job.id, job.owner)
         await self._dispatch()
-
-
-def _welcome() -> Message:
-    return Message("welcome", {"version": __version__, "pid": os.getpid(), "log": str(runtime.log_path())})
-
-
-def _size(message: Message) -> int:
-    return sum(len(raster.data) for raster in message.rasters.values())
-
-
-def _noted(result: Message, *notes: str) -> Message:
-    report = result.header["report"]
-    return Message(result.type, {**result.header, "report": {**report, "notes": [*report.get("notes", ()), *notes]}}, result.rasters)
-
-
-def _listed(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The first of the entries, as many as a header holds."""
-    listed, room = [], framing.HEADER_LIMIT - 256
-    for entry in entries:
-        about = {"job": entry.job, "label": dict(entry.label), "ended": entry.ended}
-        about |= {"cut": True} if entry.box is None else {"box": list(entry.box), "bytes": entry.bytes}
-        room -= len(json.dumps(about, separators=(",", ":"))) + 1
-        if room < 0:
-            break
-        listed.append(about)
-    return listed

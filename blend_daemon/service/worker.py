@@ -1,7 +1,8 @@
 """The worker process: keeps the network warm and computes one job at a time.
 
 It speaks the client's protocol with the broker: jobs, sketches and words about the running job come in, the rest goes out. `status` tells
-that the network's weights are being fetched, where there are none yet, `welcome` that the network is loaded.
+that the network's weights are being fetched, where there are none yet, `welcome` that the network is loaded, `accepted` that a job, or an
+`adjust` of it, has been read.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def main(address: str, device: str) -> None:
     while True:
         message = framing.decode([frame.buffer for frame in socket.recv_multipart(copy=False)])
         if message.type == "submit":  # a cancel that crossed with the end of its job is late and has nothing to do
+            _send(socket, Message("accepted", {"job": message.header["job"]}))
             _send(socket, _work(socket, message, device))
         elif message.type == "sketch":
             _send(socket, _sketch(message, device))
@@ -119,6 +121,8 @@ class _Observer:
                 directive = Directive(word.type)
             elif word.header.get("job") == self._job and word.type == "adjust":
                 sliders.update(word.header["sliders"])
+        if sliders:  # after the loop, which a client that never stops adjusting must not keep here
+            _send(self._socket, Message("accepted", {"job": self._job}))
         return directive or sliders or None
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import zmq
 import zmq.asyncio
+from daemons import until
 from zmq.utils import z85
 
 from blend_daemon.errors import BlendError
@@ -130,16 +131,6 @@ def send(cat, coffee, disc):
         return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), parameters, **more)
 
     return submit
-
-
-def until(client: Client, job: str, *types: str, limit: float = 60):
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        client.wait(0.1)
-        for message in client.pump():
-            if message.header.get("job") == job and message.type in types:
-                return message
-    raise AssertionError(f"no {types} for {job}")
 
 
 def refused(client: Client, limit: float = 5) -> str:

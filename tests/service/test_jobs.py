@@ -44,6 +44,15 @@ def test_a_late_owner_need_not_wait_for_all_of_anothers_jobs():
     assert drain(queue) == ["a2", "b1", "a3"]
 
 
+def test_a_job_that_is_put_back_is_the_next():
+    queue = Queue()
+    for owner, id in (("a", "a1"), ("a", "a2"), ("b", "b1")):
+        add(queue, owner, id)
+    queue.put_back(queue.next())
+    assert queue.running == []
+    assert drain(queue) == ["a1", "b1", "a2"]
+
+
 def test_each_worker_takes_one_and_the_others_wait():
     queue = Queue()
     jobs = [add(queue, "a", id) for id in "123"]

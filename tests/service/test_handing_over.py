@@ -1,0 +1,121 @@
+"""Between broker and worker: workers that die as they get a job, more words than a socket holds, too large a job. Real kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from daemons import idle, raster, until
+from test_pool import LONG, wait_for
+
+from blend_daemon.protocol.client import Client
+
+DRAFT = {"preset": "draft", "iterations": 3}
+
+
+@pytest.fixture
+def send(cat, coffee, disc):
+    def submit(client: Client, parameters=DRAFT, **more) -> str:
+        return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), parameters, **more)
+
+    return submit
+
+
+def stopped(client: Client) -> list[int]:
+    """All workers, ready, and standing still: what they are sent they never read."""
+    pids = [worker["pid"] for worker in wait_for(client, lambda status: all(w["state"] == "ready" for w in status["workers"]))["workers"]]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    return pids
+
+
+def test_a_job_handed_to_a_dying_worker_goes_to_the_next_with_its_sliders_and_once(fresh_daemon, send):
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as client:
+        (pid,) = stopped(client)
+        job, waiting = send(client), send(client)
+        client.adjust(job, {"colour": 10})
+        assert client.status()["running"] == job
+        os.kill(pid, signal.SIGKILL)
+        report = until(client, job, "result", "failed").header["report"]
+        assert report["colour"] == 10
+        until(client, waiting, "result")
+        assert client.status()["ends"] == {"result": 2}
+
+
+def test_a_job_that_was_cancelled_is_not_handed_on(fresh_daemon, send):
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as client:
+        (pid,) = stopped(client)
+        job = send(client)
+        client.cancel(job)
+        assert client.status()["running"] == job
+        os.kill(pid, signal.SIGKILL)
+        until(client, job, "cancelled")
+        assert client.status()["ends"] == {"cancelled": 1}
+
+
+def test_a_job_is_handed_on_once_and_then_fails(fresh_daemon, send):
+    fresh_daemon.start("--device", "cpu", "--device", "cpu")
+    with Client(fresh_daemon.address) as client:
+        pids = stopped(client)
+        job = send(client)
+        killed: set[int | None] = {None}  # a process that has just gone has no pid
+        for _ in pids:
+            status = wait_for(client, lambda status: any(w["job"] == job and w["pid"] not in killed for w in status["workers"]))
+            pid = next(worker["pid"] for worker in status["workers"] if worker["job"] == job)
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        assert until(client, job, "failed").header["code"] == "worker-died"
+        until(client, send(client), "result")
+
+
+def test_a_cancel_comes_through_however_many_adjusts_were_before_it(fresh_daemon, send):
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as client:
+        job = send(client, LONG)
+        until(client, job, "progress")
+        worker = client.status()["worker"]
+        os.kill(worker, signal.SIGSTOP)  # one very long evaluation
+        for k in range(6000):
+            client.adjust(job, {"style": k % 100})
+            client.finish("0" * 32)
+        client.cancel(job)
+        assert client.status(20)["running"] == job  # the broker has read them all
+        os.kill(worker, signal.SIGCONT)
+        until(client, job, "cancelled", limit=20)
+        idle(client)
+
+
+def test_an_unknown_slider_is_refused_and_the_job_goes_on(fresh_daemon, send):
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as client:
+        job = send(client, LONG)
+        until(client, job, "progress")
+        client.adjust(job, {"unheard": 1})
+        until(client, job, "progress")
+        client.cancel(job)
+        until(client, job, "cancelled")
+
+
+def test_a_running_job_that_outgrows_its_memory_is_its_own_loss(fresh_daemon, send):
+    fresh_daemon.start("--memory-limit", "1000")
+    picture = raster(np.random.default_rng(0).integers(0, 256, (1600, 1600, 3), np.uint8))
+    mask = np.zeros((1600, 1600, 1), np.uint8)
+    mask[50:-50, 50:-50] = 255
+    with Client(fresh_daemon.address) as client:
+        until(client, send(client), "result")  # a small job is well below the limit
+        worker = client.status()["worker"]
+        big = client.submit(picture, picture, raster(mask), (0, 0), {"preset": "paper", "working_size": 1600})
+        first, second = send(client), send(client)
+        wait_for(client, lambda status: status["running"] == big and status["waiting"] == 2)
+        failed = until(client, big, "failed").header
+        assert failed["code"] == "memory-limit"
+        assert "1000 MB" in failed["message"]
+        until(client, first, "result")
+        until(client, second, "result")
+        status = client.status()
+        assert status["worker"] != worker
+        assert status["ends"] == {"result": 3, "failed": 1}
