@@ -31,7 +31,9 @@ def from_float(values: Floats, dtype: np.dtype) -> Raster:
     if dtype == np.float32:
         return values.astype(np.float32, copy=False)
     top = np.iinfo(dtype).max
-    return np.rint(np.clip(values, 0, 1) * np.float32(top)).astype(dtype)
+    scaled = np.clip(values, 0, 1)
+    scaled *= np.float32(top)
+    return np.rint(scaled, out=scaled).astype(dtype)
 
 
 def split_alpha(raster: Raster) -> tuple[Raster, Raster | None]:
@@ -67,7 +69,7 @@ def composite(target: Raster, layer: Raster, box: Box) -> Raster:
     colour, alpha = split_alpha(under)
     top = 1 if layer.dtype == np.float32 else np.iinfo(layer.dtype).max
     opaque = over_alpha == top
-    colour[opaque] = over_colour[opaque]
+    np.copyto(colour, over_colour, where=opaque[:, :, None])
     soft = (over_alpha > 0) & ~opaque
     m = to_float(over_alpha[soft])[:, None]
     t = np.ones_like(m) if alpha is None else to_float(alpha[soft])[:, None]

@@ -178,23 +178,21 @@ class PoissonSolver:
         top = self.levels[0]
         scratch = self._scratch(r)
         r = r * self.unknown
-        u, direction, pushed, previous = (torch.zeros_like(r) for _ in range(4))
+        u, direction, pushed, product = (torch.zeros_like(r) for _ in range(4))
         if start is not None:
             u.copy_(start)
             r = top.left(u, r, torch.empty_like(r)).mul_(self.unknown)
-        energy = torch.ones_like(r[:, :1, :1])
+        energy, step = torch.ones_like(r[:, :1, :1]), torch.zeros_like(r[:, :1, :1])
         while True:
             z = self._cycle(0, r, scratch)
-            new = _dot(z, r, pushed)
-            beta = (new - _dot(z, previous, pushed)) / energy  # Polak-Ribiere: exact also for a preconditioner that is not symmetric
-            direction.mul_(beta).add_(z)
-            energy = new.clamp(min=1e-20)
-            top.apply(direction, pushed)
-            step = _dot(direction, r, z) / _dot(direction, pushed, z).clamp(min=1e-20)
+            # Polak-Ribiere, exact also for a preconditioner that is not symmetric; step * pushed is by how much r fell.
+            beta = -step * _dot(z, pushed, product) / energy
+            energy = _dot(z, r, product).clamp(min=1e-20)
+            top.apply(direction.mul_(beta).add_(z), pushed)
+            step = energy / _dot(direction, pushed, product).clamp(min=1e-20)
             u.addcmul_(step, direction)
-            previous.copy_(r)
             r.addcmul_(step, pushed, value=-1)
-            yield u, torch.mul(step, direction, out=pushed).abs_().max()
+            yield u, torch.mul(step, direction, out=product).abs_().max()
 
     def _cycle(self, depth: int, r: Tensor, scratch: list[tuple[Tensor, Tensor]]) -> Tensor:
         level = self.levels[depth]
@@ -293,20 +291,24 @@ def residual(around: Surroundings, guide: Tensor, right: Tensor | None = None, d
     the guide's and the target's difference, channel by channel (Perez 2003, Eq. 12).
     """
     exists = around.known | around.unknown
-    base = torch.where(around.known, around.target, guide)
+    gap = (around.target - guide).mul_(around.known)
+    plain = not mixed and bool(around.sourced.all())
     out = torch.zeros_like(guide)
     for axis, weight in ((2, right), (1, down)):
         n = guide.shape[axis] - 1
         near = lambda x, axis=axis, n=n: x.narrow(axis - 3, 0, n)
         far = lambda x, axis=axis, n=n: x.narrow(axis - 3, 1, n)
         both = lambda x, near=near, far=far: near(x) & far(x)
-        wanted = (far(guide) - near(guide)) * both(around.sourced)
-        if mixed:
-            of_target = (far(around.target) - near(around.target)) * both(around.visible)
-            wanted = torch.where(of_target.abs() > wanted.abs(), of_target, wanted)
-        step = (wanted - (far(base) - near(base))) * both(exists)
+        step = near(gap) - far(gap)
+        if not plain:
+            own = far(guide) - near(guide)
+            wanted = own * both(around.sourced)
+            if mixed:
+                of_target = (far(around.target) - near(around.target)) * both(around.visible)
+                wanted = torch.where(of_target.abs() > wanted.abs(), of_target, wanted)
+            step += (wanted - own) * both(exists)
         if weight is not None:
             step *= weight
         near(out).sub_(step)
         far(out).add_(step)
-    return out * around.unknown
+    return out.mul_(around.unknown)
