@@ -269,14 +269,14 @@ def client_that_never_reads(scene: Scene) -> None:
 
 @fault(quick=False)
 def client_that_never_reads_large_results(scene: Scene) -> None:
-    """At most 256 MiB and one message more wait for it in the daemon's memory."""
+    """At most three large messages wait for it in the daemon's memory."""
     connection = dealer(scene)
     connection.rcvhwm = 1
     source = raster(SOURCE.repeat(110, 0).repeat(110, 1))  # 1760 x 2200 pixels, a result of 15 MB
     mask = np.zeros((1760, 2200, 1), np.uint8)
     mask[40:-40, 40:-40] = 255
     with scene.client() as client:
-        job = client.submit(source, source, raster(mask), (0, 0), {"iterations": 3, "working_size": 64})
+        job = client.submit(source, source, raster(mask), (0, 0), {"method": "copy-paste"})
         scene.announcement(client, job, limit=120)
         before, most = memory(scene), 0
         for _ in range(60):
@@ -286,7 +286,7 @@ def client_that_never_reads_large_results(scene: Scene) -> None:
             assert client.status(20)
             most = max(most, memory(scene) - before)
             time.sleep(0.05)
-        assert 60 * MB < most < 400 * MB, most
+        assert 14 * MB < most < 60 * MB, most  # three of 15 MB, fewer by what the connection itself holds
     connection.context.destroy(0)
 
 
