@@ -4,9 +4,12 @@
 
 Jobs a second: the smallest jobs, one after another, each from submit to result; nearly all of it is the optimiser.
 Pixels out: a kept RGBA result of that many megapixels is fetched, from disk (cached by the system) to the client. Beside it a bare pyzmq
-ROUTER in a process of its own sends the same number of bytes, which it has in memory, to a DEALER that asks for them. Both take turns; the
-medians are compared. What this leaves out: the way to the worker and back, a second hop over the same kind of socket, and the fsync of
-`keep`, which the disk sets. The last line has the ratio.
+ROUTER in a process of its own sends the same number of bytes, which it has in memory, to a DEALER that asks for them.
+Pixels in: source and target of that many megapixels are submitted, until the broker has accepted the job, and until the worker has read and
+refused it (it names a device that there is not, so nothing is computed). Beside it the ROUTER is sent the same number of bytes and answers
+with a word. The way to the worker is a second hop over the same kind of socket.
+All take turns; the medians are compared. What this leaves out: the way of a result from the worker to the broker, and the fsync of `keep`,
+which the disk sets. The last line has the ratios.
 """
 
 from __future__ import annotations
@@ -30,15 +33,15 @@ from blend_daemon.service.store import Store
 
 
 def echo(address: str, size: int) -> None:
-    """Answer each word with so many bytes, until the empty word."""
+    """Answer each word with so many bytes, and what is longer with a word, until the empty word."""
     router = zmq.Context().socket(zmq.ROUTER)
     router.bind(address)
     data = np.ones(size, np.uint8)
     while True:
-        client, word = router.recv_multipart()
-        if not word:
+        client, *frames = router.recv_multipart(copy=False)
+        if not len(frames[0]):
             return
-        router.send_multipart([client, b"head", data], copy=False)
+        router.send_multipart([client, b"head", *([data] if len(frames) == 1 else [])], copy=False)
 
 
 def jobs_a_second(scene: Scene, count: int = 20) -> float:
@@ -61,7 +64,10 @@ def main() -> None:
     layer = np.random.default_rng(0).integers(0, 256, (height, height * 4 // 3, 4), np.uint8)
     job = new_id()
     header = {"job": job, "box": [0, 0, layer.shape[1], height], "report": {"notes": []}}
-    ours, bare, context = [], [], zmq.Context()
+    source, target = raster(layer), raster(layer[:, :, :3])
+    sent = [source.data, target.data]
+    out, bare_out, accepted, read, bare_in = [], [], [], [], []
+    context = zmq.Context()
     with scene_of_its_own() as scene, tempfile.TemporaryDirectory(prefix="dib-") as folder:
         # Put there as the daemon does it: to compute twelve megapixels would take minutes and change nothing.
         Store(scene.results).keep(ME, {}, Message("result", header, {"layer": raster(layer)}))
@@ -77,20 +83,34 @@ def main() -> None:
                 began = time.monotonic()
                 client.fetch(job)
                 result = until(client, job, "result")
-                ours.append(time.monotonic() - began)
+                out.append(time.monotonic() - began)
                 assert len(result.rasters["layer"].data) == layer.nbytes
                 began = time.monotonic()
                 dealer.send(b"?")
                 dealer.recv_multipart(copy=False)
-                bare.append(time.monotonic() - began)
+                bare_out.append(time.monotonic() - began)
+                began = time.monotonic()
+                refused = client.submit(source, target, None, (0, 0), {"device": "cuda:99"})
+                until(client, refused, "accepted")
+                accepted.append(time.monotonic() - began)
+                until(client, refused, "failed")
+                read.append(time.monotonic() - began)
+                began = time.monotonic()
+                dealer.send_multipart([b"head", *sent], copy=False)
+                dealer.recv_multipart(copy=False)
+                bare_in.append(time.monotonic() - began)
             assert bytes(result.rasters["layer"].data) == layer.tobytes()
         dealer.send(b"")
         process.join(10)
     context.destroy(0)
-    fetched, echoed = statistics.median(ours[1:]), statistics.median(bare[1:])
-    for name, seconds in (("fetch of a kept result", fetched), ("bare echo", echoed)):
-        print(f"{name:24} {1000 * seconds:7.1f} ms  {layer.nbytes / seconds / 1e6:7.0f} MB/s")
-    print(f"{layer.nbytes / 1e6:.0f} MB: {fetched / echoed:.2f} times the bare echo")
+    rows = [("fetch of a kept result", out, layer.nbytes), ("bare echo", bare_out, layer.nbytes)]
+    size = sum(len(data) for data in sent)
+    rows += [("submit, to the broker", accepted, size), ("submit, to the worker", read, size), ("bare send", bare_in, size)]
+    middle = [statistics.median(seconds[1:]) for _, seconds, _ in rows]
+    for (name, _, size), seconds in zip(rows, middle, strict=True):
+        print(f"{name:24} {1000 * seconds:7.1f} ms  {size / seconds / 1e6:7.0f} MB/s")
+    ratios = middle[0] / middle[1], middle[2] / middle[4], middle[3] / middle[4]
+    print("times the bare echo: {:.2f} fetched, {:.2f} submitted to the broker, {:.2f} to the worker".format(*ratios))
 
 
 if __name__ == "__main__":

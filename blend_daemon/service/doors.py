@@ -33,10 +33,24 @@ LARGE_UNSENT = 3  # messages with larger frames that wait for one client
 
 
 class Peer(NamedTuple):
-    """A client's connection."""
+    """A client's connection, and its CURVE key ("" on the Unix socket)."""
 
     door: Door
     identity: bytes
+    key: str
+
+    @property
+    def removed(self) -> bool:
+        """Whether it was a paired client and is none any more. One that cannot be asked about is no reason to give up a job."""
+        try:
+            return bool(self.key) and self.key not in keys.clients()
+        except BlendError:
+            return False
+
+    @property
+    def grace(self) -> float:
+        """Seconds that it may be away before its job is given up."""
+        return 0.0 if self.removed else self.door.grace
 
 
 @dataclass(eq=False)
@@ -59,17 +73,19 @@ class Door:
         self._unsent: dict[bytes, list[zmq.MessageTracker]] = {}
         self.heard: dict[int, float] = {}
 
-    async def receive(self) -> tuple[Peer, list[Any], str]:
-        """The next message: whose it is, its frames, and the client's CURVE key ("" on the Unix socket)."""
+    async def receive(self) -> tuple[Peer, list[Any]]:
+        """The next message: whose it is, and its frames."""
         while True:
             identity, *frames = await self.socket.recv_multipart(copy=False)
             self.heard[identity.get(zmq.SRCFD)] = time.monotonic()
             key = str(frames[-1].get("User-Id")) if self.remote and frames else ""
             if not self.remote or _name(key):
-                return Peer(self, identity.bytes), [frame.buffer for frame in frames], key
+                return Peer(self, identity.bytes, key), [frame.buffer for frame in frames]
 
     async def send(self, peer: Peer, message: Message) -> bool:
-        """Send without waiting. False if the client has gone; what one that does not read has no room for is dropped."""
+        """Send without waiting. False if the client has gone or been removed; what one that does not read has no room for is dropped."""
+        if peer.removed:
+            return False
         frames = framing.encode(message)
         large = any(memoryview(frame).nbytes > SMALL for frame in frames)
         waiting = [tracker for tracker in self._unsent.pop(peer.identity, ()) if not tracker.done]

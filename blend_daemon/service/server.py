@@ -157,7 +157,7 @@ class Server:
             job.missed = None
         elif not (job.keep or job.given_up):
             job.missed = job.missed or now
-            if now - job.missed >= job.client.door.grace:
+            if now - job.missed >= job.client.grace:
                 await self._abandon(job)
 
     def _pictures(self) -> int:
@@ -177,11 +177,11 @@ class Server:
 
     async def _hear_clients(self, door: Door) -> None:
         while True:
-            client, frames, key = await door.receive()
+            client, frames = await door.receive()
             self._heard = time.monotonic()
             try:
                 message = messages.check(framing.decode(frames), messages.FROM_CLIENT)
-                await self._answer(client, doors.own(message, key))
+                await self._answer(client, doors.own(message, client.key))
             except BlendError as error:
                 # Names in it are the sender's: no line break and no broken character of theirs goes into the log.
                 log.warning("refused a message: %s", ascii(str(error))[:300])

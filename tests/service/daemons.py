@@ -77,6 +77,15 @@ def until(client: Client, job: str, *types: str, limit: float = 60):
     raise AssertionError(f"no {types} for {job}")
 
 
+def wait_for(client: Client, what, limit: float = 30):
+    """The first status of which `what` is true."""
+    deadline = time.monotonic() + limit
+    while not what(status := client.status()):
+        assert time.monotonic() < deadline, status
+        time.sleep(0.05)
+    return status
+
+
 def idle(client: Client, limit: float = 20):
     deadline = time.monotonic() + limit
     while (status := client.status())["running"] or status["waiting"]:

@@ -7,12 +7,11 @@ import signal
 
 import numpy as np
 import pytest
-from daemons import idle, raster, until
-from test_pool import LONG, wait_for
+from daemons import idle, raster, until, wait_for
 
 from blend_daemon.protocol.client import Client
 
-DRAFT = {"preset": "draft", "iterations": 3}
+DRAFT, LONG = {"preset": "draft", "iterations": 3}, {"preset": "paper"}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from daemons import Daemon, gone, idle, kept, raster, until
+from daemons import Daemon, gone, idle, kept, raster, until, wait_for
 
 import blend_daemon
 from blend_daemon.protocol.client import Client
@@ -30,15 +30,6 @@ def send(cat, coffee, disc):
         return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), parameters, **more)
 
     return submit
-
-
-def wait_for(client: Client, what, limit: float = 30):
-    """The first status of which `what` is true."""
-    deadline = time.monotonic() + limit
-    while not what(status := client.status()):
-        assert time.monotonic() < deadline, status
-        time.sleep(0.05)
-    return status
 
 
 def ready(status) -> bool:

@@ -286,7 +286,9 @@ def client_that_never_reads_large_results(scene: Scene) -> None:
             assert client.status(20)
             most = max(most, memory(scene) - before)
             time.sleep(0.05)
-        assert 14 * MB < most < 60 * MB, most  # three of 15 MB, fewer by what the connection itself holds
+        assert most < 60 * MB, most  # three of 14 MB
+        largest = max(sum(map(len, connection.recv_multipart())) for _ in range(2) if connection.poll(10_000))
+        assert largest > 14e6  # they were on their way, indeed
     connection.context.destroy(0)
 
 
