@@ -33,11 +33,12 @@ LARGE_UNSENT = 3  # messages with larger frames that wait for one client
 
 
 class Peer(NamedTuple):
-    """A client's connection, and its CURVE key ("" on the Unix socket)."""
+    """A client's connection: its name in the door's socket, its CURVE key ("" on the Unix socket), and its descriptor."""
 
     door: Door
     identity: bytes
     key: str
+    descriptor: int
 
     @property
     def removed(self) -> bool:
@@ -77,10 +78,11 @@ class Door:
         """The next message: whose it is, and its frames."""
         while True:
             identity, *frames = await self.socket.recv_multipart(copy=False)
-            self.heard[identity.get(zmq.SRCFD)] = time.monotonic()
+            descriptor = int(identity.get(zmq.SRCFD))
+            self.heard[descriptor] = time.monotonic()
             key = str(frames[-1].get("User-Id")) if self.remote and frames else ""
             if not self.remote or _name(key):
-                return Peer(self, identity.bytes, key), [frame.buffer for frame in frames]
+                return Peer(self, identity.bytes, key, descriptor), [frame.buffer for frame in frames]
 
     async def send(self, peer: Peer, message: Message) -> bool:
         """Send without waiting. False if the client has gone or been removed; what one that does not read has no room for is dropped."""

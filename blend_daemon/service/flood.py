@@ -16,7 +16,7 @@ import socket
 import struct
 import termios
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
@@ -28,7 +28,7 @@ EVERY = 0.25  # s between two looks
 PATIENT = 2.0  # s above the limit, after which those that fill the memory slowly are closed too
 
 
-async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int]) -> None:
+async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int], spared: Callable[[], Collection[int]]) -> None:
     """Keep the memory that unfinished messages take below about `limit`, for Linux; elsewhere it does nothing.
 
     Parameters
@@ -36,6 +36,7 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int])
     doors : whose connections are closed
     limit : bytes
     explained : tells how many bytes are held for good reasons
+    spared : tells the descriptors of connections that are never closed
     """
     base = _private()
     above: float | None = None  # since when
@@ -51,7 +52,7 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int])
             everybody = now - above > PATIENT
             closed = 0
             with suppress(OSError):  # no descriptor is left to look with
-                closed = sum(_close(door, above, everybody) for door in doors)
+                closed = sum(_close(door, above, everybody, spared()) for door in doors)
             if closed:
                 log.warning("closed %d connections: unfinished messages held %.0f MB", closed, excess / 1e6)
                 await asyncio.sleep(EVERY)  # ZeroMQ frees what it held
@@ -70,13 +71,14 @@ def _private() -> int:
     return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _close(door: Door, since: float, everybody: bool) -> int:
-    """Close the door's connections that have finished no message since then; if not everybody, those on which bytes arrive."""
+def _close(door: Door, since: float, everybody: bool, spared: Collection[int]) -> int:
+    """Close the door's connections that have finished no message since then, but those spared; if not everybody, those on which bytes
+    arrive."""
     closed = 0
     for descriptor, connection in _connections(door):
         with closing(connection):
             (arriving,) = struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))
-            if door.heard.get(descriptor, since) <= since and (everybody or arriving):
+            if descriptor not in spared and door.heard.get(descriptor, since) <= since and (everybody or arriving):
                 with suppress(OSError):  # it has ended by itself
                     connection.shutdown(socket.SHUT_RDWR)  # ZeroMQ finds it ended, and drops what it held for it
                     closed += 1

@@ -99,7 +99,7 @@ class Server:
         figures = await metrics.serve(self._figures, self._status) if self._figures else None
         notify("READY=1")
         tasks += [asyncio.create_task(self._pool.keep()), asyncio.create_task(self._look_after())]
-        tasks.append(asyncio.create_task(flood.watch([*open_doors, self._door], self._unfinished, self._pictures)))
+        tasks.append(asyncio.create_task(flood.watch([*open_doors, self._door], self._unfinished, self._pictures, self._served)))
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         self._stopping.set()
@@ -164,6 +164,11 @@ class Server:
         """Bytes of the pictures of all jobs and previews."""
         sketches = sum(size for worker in self._pool.workers for _, size in worker.sketches.values())
         return sketches + sum(job.size for job in [*self._queue.running, *self._queue.waiting()])
+
+    def _served(self) -> set[int]:
+        """The connections of those who have a job or a preview here."""
+        sketches = {client.descriptor for worker in self._pool.workers for client, _ in worker.sketches.values()}
+        return sketches | {job.client.descriptor for job in [*self._queue.running, *self._queue.waiting()]}
 
     async def _abandon(self, job: Job) -> None:
         job.given_up = True
