@@ -7,7 +7,7 @@ Pixels out: a kept RGBA result of that many megapixels is fetched, from disk (ca
 ROUTER in a process of its own sends the same number of bytes, which it has in memory, to a DEALER that asks for them.
 Pixels in: source and target of that many megapixels are submitted, until the broker has accepted the job, and until the worker has read and
 refused it (it names a device that there is not, so nothing is blended). Beside it the ROUTER is sent the same number of bytes and answers
-with a word. The way to the worker is a second hop over the same kind of socket, and the worker checks the pictures before it looks at the device.
+with a word. The way to the worker is a second hop over the same kind of socket, and the worker checks the pictures first.
 Each takes turns with what it is compared with; the medians are compared. What this leaves out: the way of a result from the worker to the
 broker, and the fsync of `keep`, which the disk sets. The last line has the ratios.
 """
