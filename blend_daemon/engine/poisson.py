@@ -86,7 +86,7 @@ class Level:
         along = F.pad(self.down, (0, w % 2, 0, 1 + h % 2))
         right = 0.5 * (across[0::2, 1::2] + across[1::2, 1::2])[:, :-1]
         down = 0.5 * (along[1::2, 0::2] + along[1::2, 1::2])[:-1]
-        return Level.of(right, down, DIRICHLET * sum_cells(self.dirichlet), sum_cells(self.mass))
+        return Level.of(right, down, DIRICHLET * _sum_cells(self.dirichlet), _sum_cells(self.mass))
 
 
 def _lonely(unknown: Tensor, dirichlet: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ def _lonely(unknown: Tensor, dirichlet: Tensor) -> Tensor:
     return torch.zeros_like(dirichlet) if touched.all() else torch.from_numpy(~touched[islands]).to(dirichlet)
 
 
-def sum_cells(values: Tensor) -> Tensor:
+def _sum_cells(values: Tensor) -> Tensor:
     """(..., h, w) to (..., h / 2, w / 2), rounded up."""
     h, w = values.shape[-2:]
     cells = F.pad(values, (0, w % 2, 0, h % 2))
@@ -128,7 +128,7 @@ class PoissonSolver:
         while level.mass.numel() > COARSEST:
             level = level.coarser()
             self.levels.append(level)
-        self.inverse = level.inverted()
+        self._coarsest = level.inverted()
 
     @staticmethod
     def finest(
@@ -160,13 +160,13 @@ class PoissonSolver:
         right, scratch = [r * self.unknown], self._scratch(r)
         for level in self.levels[:-1]:
             # A coarser grid's edges to known pixels have less weight, and pull as far with as much less force.
-            right.append(sum_cells(right[-1] * torch.where(level.dirichlet > 0, DIRICHLET, 1.0)))
+            right.append(_sum_cells(right[-1] * torch.where(level.dirichlet > 0, DIRICHLET, 1.0)))
         u = self._cycle(len(self.levels) - 1, right[-1], scratch)
         for depth in range(len(self.levels) - 2, 0, -1):
             level = self.levels[depth]
-            u = prolong(u, *level.free.shape) * level.free
+            u = _prolong(u, *level.free.shape) * level.free
             u += self._cycle(depth, level.left(u, right[depth], torch.empty_like(u)), scratch)
-        return prolong(u, *self.unknown.shape) * self.unknown if len(self.levels) > 1 else u
+        return _prolong(u, *self.unknown.shape) * self.unknown if len(self.levels) > 1 else u
 
     def _scratch(self, r: Tensor) -> list[tuple[Tensor, Tensor]]:
         # Memory that is fetched anew for every sum costs more than the sum.
@@ -197,12 +197,12 @@ class PoissonSolver:
     def _cycle(self, depth: int, r: Tensor, scratch: list[tuple[Tensor, Tensor]]) -> Tensor:
         level = self.levels[depth]
         if depth == len(self.levels) - 1:
-            return (r.reshape(len(r), -1) @ self.inverse).view_as(r)
+            return (r.reshape(len(r), -1) @ self._coarsest).view_as(r)
         u, rest = scratch[depth]
         torch.mul(level.inverse, r, out=u).mul_(JACOBI[0])
         level.smooth(u, r, JACOBI[1:], rest)
         h, w = r.shape[1:]
-        correction = prolong(self._cycle(depth + 1, _restrict(level.left(u, r, rest)), scratch), h, w)
+        correction = _prolong(self._cycle(depth + 1, _restrict(level.left(u, r, rest)), scratch), h, w)
         u.addcmul_(correction, level.free)
         level.smooth(u, r, JACOBI[::-1], rest)
         return u
@@ -221,7 +221,7 @@ def _restrict(r: Tensor) -> Tensor:
     return p.mul_(9 / 16)
 
 
-def prolong(u: Tensor, h: int, w: int) -> Tensor:
+def _prolong(u: Tensor, h: int, w: int) -> Tensor:
     """Bilinear interpolation of cell centres: (c, h / 2, w / 2) to (c, h, w)."""
     c, rows, columns = u.shape
     p = F.pad(u[None], (1, 1, 1, 1), mode="replicate")[0]

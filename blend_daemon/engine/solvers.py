@@ -16,25 +16,20 @@ from scipy.sparse import coo_matrix, diags_array
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-from blend_daemon.engine.membrane import Membrane
 from blend_daemon.engine.poisson import PoissonSolver
 from blend_daemon.errors import BlendError
 
 Steps = Iterator[tuple[Tensor, float, int]]
-TOLERANCE = 0.5 / 255
+TOLERANCE = 0.25 / 255
 CONTRACTION = 1 / 5  # of the error by an iteration of conjugate gradients with a V-cycle, or better: measured 1/5 to 1/8
-LARGE = 1_000_000  # pixels of a window from which on bands are faster
 LOOK = 16  # sweeps of Gauss-Seidel between two looks at the change
 MOST_DIRECT = 4_000_000  # unknowns; the factors take about 1 kB for each
 
 
 def multigrid(unknown: Tensor, known: Tensor, r: Tensor) -> Steps:
-    """Conjugate gradients with a multigrid V-cycle as preconditioner (Trottenberg, Multigrid, 7.8), from a start on coarser grids or, for a
-    large object with no right-hand side further in, on bands along its edge."""
+    """Conjugate gradients with a multigrid V-cycle as preconditioner (Trottenberg, Multigrid, 7.8), from the coarser grids' solution."""
     solver = PoissonSolver(unknown, known)
-    membrane = Membrane(solver, r) if unknown.numel() >= LARGE and r.device.type == "cpu" else None
-    start = membrane.solve() if membrane and membrane.fits else solver.start(r)
-    for u, change in solver.approach(r, start):
+    for u, change in solver.approach(r, solver.start(r)):
         left = float(change) * CONTRACTION / (1 - CONTRACTION)
         steps = ceil(log(left / TOLERANCE) / -log(CONTRACTION)) if left > TOLERANCE else 0
         yield u, left, steps
@@ -52,7 +47,6 @@ def gauss_seidel(unknown: Tensor, known: Tensor, r: Tensor) -> Steps:
     colours = [omega * level.inverse * ((x + y) % 2 == parity) for parity in (0, 1)]
     u, r, rest = torch.zeros_like(r), r * level.free, torch.empty_like(r)
     before, last = torch.zeros_like(r), 0.0
-    tolerance = TOLERANCE / 2  # what is left is a guess here
     while True:
         for _ in range(LOOK):
             for inverse in colours:
@@ -62,7 +56,7 @@ def gauss_seidel(unknown: Tensor, known: Tensor, r: Tensor) -> Steps:
         # What a geometric series of such changes has still to come, at the rate seen, or in theory if that is slower.
         rate = min(max(change / last if last else 0.9, (omega - 1) ** LOOK), 0.99)
         last, left = change, change * rate / (1 - rate)
-        steps = ceil(log(left / tolerance) / -log(rate)) if left > tolerance else 0
+        steps = ceil(log(left / TOLERANCE) / -log(rate)) if left > TOLERANCE else 0
         yield u, left, steps
         if not steps:
             return
