@@ -57,5 +57,5 @@ class Limit:
 def _settle(future: Future[T], work: Callable[[], T]) -> None:
     try:
         future.set_result(work())
-    except BaseException as error:
+    except BaseException as error:  # whatever it is, who waits for this thread must hear of it
         future.set_exception(error)

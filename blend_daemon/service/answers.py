@@ -11,8 +11,9 @@ from typing import Any
 from blend_daemon import __version__
 from blend_daemon.protocol import framing, runtime
 from blend_daemon.protocol.framing import Message
+from blend_daemon.service import memory
 from blend_daemon.service.jobs import Queue
-from blend_daemon.service.pool import Worker, memory_of
+from blend_daemon.service.pool import Worker
 from blend_daemon.service.store import Entry, Store
 
 
@@ -38,11 +39,11 @@ def status(workers: Sequence[Worker], queue: Queue, store: Store, ends: Counter[
         "ended": ends.total(),
         "ends": dict(ends),
         "worker_starts": sum(worker.starts for worker in workers),
-        "memory": memory_of("self"),
+        "memory": memory.resident("self"),
         "workers": [
             {
                 "pid": worker.pid, "device": worker.device, "state": worker.state, "job": worker.job and worker.job.id,
-                "sketches": len(worker.sketches), "memory": worker.pid and memory_of(worker.pid), "starts": worker.starts,
+                "sketches": len(worker.sketches), "memory": worker.pid and memory.resident(worker.pid), "starts": worker.starts,
             }
             for worker in workers
         ],

@@ -63,7 +63,7 @@ class Door:
     socket : ROUTER, bound
     grace : s that a client may be away before its running job is cancelled
     remote : whether clients come from other computers, known by their CURVE keys
-    heard : for each connection's descriptor, the moment of the monotonic clock of its last whole message
+    heard : for each descriptor that a connection has or had, the moment of the monotonic clock of its last whole message
     """
 
     socket: zmq.asyncio.Socket
@@ -133,8 +133,6 @@ def own(message: Message, key: str) -> Message:
 
 def local(context: zmq.asyncio.Context) -> Door:
     """The Unix socket of this user."""
-    if not tells_users():
-        log.warning("this system does not tell whose process connects: the socket's folder alone keeps other users out")
     return Door(_router(context, runtime.address()), 0.0, remote=False)
 
 
@@ -168,8 +166,8 @@ def _router(context: zmq.asyncio.Context, address: str, **security: Any) -> zmq.
     if security:
         socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT, 5 * HEARTBEAT
         socket.ipv6 = True
-    else:
-        _own_user_only(socket)
+    elif not _own_user_only(socket):
+        log.warning("this system does not tell whose process connects: the socket's folder alone keeps other users out")
     socket.bind(address)
     return socket
 

@@ -8,7 +8,6 @@ in the middle of a message: first those on which bytes arrive, then, if that was
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import fcntl
 import logging
 import os
@@ -20,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+from blend_daemon.service import memory
 from blend_daemon.service.doors import Door
 
 log = logging.getLogger("blend_daemon")
@@ -38,11 +38,12 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int],
     explained : tells how many bytes are held for good reasons
     spared : tells the descriptors of connections that are never closed
     """
-    base = _private()
+    held = lambda: (memory.resident("self", private=True) or 0) - explained()
+    base = held()
     above: float | None = None  # since when
     while True:
         await asyncio.sleep(EVERY)
-        excess = _private() - base - explained()
+        excess = held() - base
         now = time.monotonic()
         if excess < limit:
             above = None
@@ -56,19 +57,10 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int],
             if closed:
                 log.warning("closed %d connections: unfinished messages held %.0f MB", closed, excess / 1e6)
                 await asyncio.sleep(EVERY)  # ZeroMQ frees what it held
-                await asyncio.to_thread(_trim)
+                await asyncio.to_thread(memory.give_back)
             if everybody:
                 above = None
-                base = max(base, _private() - explained() - limit // 2)  # what is left is nobody's message
-
-
-def _private() -> int:
-    """Resident memory that is no file's, in bytes; 0 where it cannot be told."""
-    try:
-        _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
-    except OSError:
-        return 0
-    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+                base = max(base, held() - limit // 2)  # what is left is nobody's message
 
 
 def _close(door: Door, since: float, everybody: bool, spared: Collection[int]) -> int:
@@ -100,9 +92,3 @@ def _connections(door: Door) -> Iterator[tuple[int, socket.socket]]:
                 if here == where if isinstance(here, str) else where.endswith(f":{here[1]}"):
                     otherwise.pop_all()
                     yield int(link.name), connection
-
-
-def _trim() -> None:
-    """Give what was freed back to the system; without this, glibc keeps small pieces, and the memory seems not to fall."""
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

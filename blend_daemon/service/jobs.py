@@ -114,6 +114,10 @@ class Queue:
             self._waiting[owner] = jobs
         return job
 
+    def all(self) -> list[Job]:
+        """Those that run, then those that wait."""
+        return [*self.running, *self.waiting()]
+
     def put_back(self, job: Job) -> None:
         """A job that was taken, and could not be run, is the next one again."""
         self.running.remove(job)

@@ -22,6 +22,7 @@ import zmq.asyncio
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, runtime
 from blend_daemon.protocol.framing import Message
+from blend_daemon.service import memory
 from blend_daemon.service.jobs import Job
 
 log = logging.getLogger("blend_daemon")
@@ -57,15 +58,6 @@ class Ending:
     how: str
     hint: str
     loaded: bool
-
-
-def memory_of(pid: int | str) -> int | None:
-    """Resident memory of a process in bytes; None where it cannot be told."""
-    try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123 - several times a second
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 class Worker:
@@ -251,7 +243,7 @@ class Worker:
             if silent >= (limits.hang if self.ready else max(limits.hang, LOADING)):
                 how = f"gave no sign of life for {silent:.0f} s and was ended"
                 return Ending("worker-hung", how, f"Try again. The log is {runtime.log_path()}.", self.ready)
-            if self.pid and (memory_of(self.pid) or 0) > self._pool.memory:
+            if self.pid and (memory.resident(self.pid) or 0) > self._pool.memory:
                 how = f"used more than {self._pool.memory / 1e6:.0f} MB of memory and was ended"
                 hint = "Make the selection or the working size smaller, or let the daemon have more: `blend-daemon serve --memory-limit`."
                 return Ending("memory-limit", how, hint, self.ready)

@@ -139,7 +139,7 @@ class Server:
             await asyncio.sleep(TICK)
             notify("WATCHDOG=1")
             self._door.mend()
-            for job in [*self._queue.running, *self._queue.waiting()]:
+            for job in self._queue.all():
                 # Long before there is news of its job, a client that has gone is found out by a word that says nothing new.
                 if not job.keep and job not in self._keeping:
                     await self._reach(job, answers.welcome())
@@ -163,12 +163,12 @@ class Server:
     def _pictures(self) -> int:
         """Bytes of the pictures of all jobs and previews."""
         sketches = sum(size for worker in self._pool.workers for _, size in worker.sketches.values())
-        return sketches + sum(job.size for job in [*self._queue.running, *self._queue.waiting()])
+        return sketches + sum(job.size for job in self._queue.all())
 
     def _served(self) -> set[int]:
         """The connections of those who have a job or a preview here."""
         sketches = {client.descriptor for worker in self._pool.workers for client, _ in worker.sketches.values()}
-        return sketches | {job.client.descriptor for job in [*self._queue.running, *self._queue.waiting()]}
+        return sketches | {job.client.descriptor for job in self._queue.all()}
 
     async def _abandon(self, job: Job) -> None:
         job.given_up = True

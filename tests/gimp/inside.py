@@ -17,6 +17,12 @@ from blend_daemon.protocol.client import Client, Raster
 
 WORK = os.environ["WORK"]
 NAME = "plug-in-deep-image-blending"
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
 
 
 def layer_of(image, file, x=0, y=0, name="object", alpha=True, parent=None, position=0):

@@ -14,8 +14,8 @@ HERE = Path(__file__).parent
 
 
 def _blend_once(gimp, tmp_path: Path, **environment: str):
-    """Run one case of cases.py. Returns its outcome and GIMP's run."""
-    done = gimp.run(HERE / "cases.py", CASES="without_a_selection_the_alpha_is_the_mask", **environment)
+    """Run one of the cases. Returns its outcome and GIMP's run."""
+    done = gimp.run(HERE / "run_cases.py", CASES="without_a_selection_the_alpha_is_the_mask", **environment)
     results = Path(gimp.environment["WORK"]) / "results.json"
     assert results.exists(), done.stdout + done.stderr
     outcome = json.loads(results.read_text())

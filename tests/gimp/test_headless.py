@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-TREE = ast.parse((HERE / "cases.py").read_text())
-NAMES = [f.name for f in TREE.body if isinstance(f, ast.FunctionDef) and f.decorator_list]
+TREES = [ast.parse(file.read_text()) for file in sorted(HERE.glob("cases_*.py"))]
+NAMES = [f.name for tree in TREES for f in tree.body if isinstance(f, ast.FunctionDef) and f.decorator_list]
 # GIMP's own plug-ins complain too, of a closed pipe when GIMP quits; ours are meant.
 TROUBLE = re.compile(
     r"Traceback|GEGL-CRITICAL|crashed|deep-image-blending\.py.*(?:WARNING|CRITICAL)(?!.*gimp_flush\(\): error: Broken pipe)"
@@ -22,7 +22,7 @@ TROUBLE = re.compile(
 def run(gimp, daemon, request):
     """All cases that are asked for in one GIMP: its start takes longer than they do."""
     cases = {item.callspec.params.get("name") for item in request.session.items if item.module is request.module}
-    done = gimp.run(HERE / "cases.py", CASES=",".join(cases - {None}))
+    done = gimp.run(HERE / "run_cases.py", CASES=",".join(cases - {None}))
     results = Path(gimp.environment["WORK"]) / "results.json"
     assert results.exists(), done.stdout + done.stderr
     return json.loads(results.read_text()), done

@@ -86,10 +86,10 @@ def _remove(group: Path) -> None:
             time.sleep(0.1)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be alone with a manager")
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: it starts a user manager in a mount namespace and a control group of its own")
 @pytest.mark.skipif(not Path("/lib/systemd/systemd").exists(), reason="needs systemd")
-@pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="this machine's own systemd holds the control groups")
-@pytest.mark.skipif(not _groups(), reason="needs control groups")
+@pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="systemd runs this machine and its control groups")
+@pytest.mark.skipif(not _groups(), reason="needs control groups that it may write to")
 def test_a_real_user_manager_starts_watches_and_stops_it(fresh_daemon):
     home = fresh_daemon.folder / "home"
     command = home / "blend-daemon"
