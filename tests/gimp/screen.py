@@ -37,7 +37,7 @@ def press(window, *keys):
 
 
 def press_in_gimp(*keys):
-    press(windows(GIMP)[-1], *keys)
+    press(window(GIMP), *keys)  # waited for: a search finds nothing while another window is just going
 
 
 def launch(command):
