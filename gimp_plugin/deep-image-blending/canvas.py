@@ -67,6 +67,11 @@ class Subject:
                 pass  # written by something else: the layer is a layer like any other
         return cls(layer, None, {})
 
+    def is_mask(self, mask: str) -> bool:
+        """Whether, with the argument `mask`, the mask is the blended layer's alpha, which is grown and softened already."""
+        selected = mask == "selection" and not Gimp.Selection.is_empty(self.source.get_image())
+        return self.blended is not None and mask != "layer-mask" and not selected
+
 
 class Scene:
     """What is to be blended, opened for reading. It stays as it was when it was opened, whatever the user does. Close it after use.
@@ -281,7 +286,8 @@ def _arguments(options: Options, report: Mapping[str, Any]) -> dict[str, Any]:
     sliders = {name: report[name] for name in SLIDER_NAMES}
     parameters = {name.replace("_", "-"): value for name, value in {**options.parameters, **sliders}.items()}
     return {
-        "target": options.target, "target-layer": chosen.get_tattoo() if chosen else None, "mask": options.mask,
+        "target": options.target, "target-layer": chosen.get_tattoo() if chosen else None,
+        "mask": options.mask, "grow": options.grow, "feather": options.feather,
         "output": options.output, "hide-source": options.hide_source, **parameters,
     }  # fmt: skip
 
@@ -352,11 +358,11 @@ def _select(shape: Gimp.Image, image: Gimp.Image, source: Gimp.Layer, subject: S
                 _("Add one that is white on the object (Layer > Mask), or choose another mask."),
             )
         shape.select_item(Gimp.ChannelOps.REPLACE, _twin(shape, image, subject.source).get_mask())
-    elif options.mask == "selection" and not nothing_selected:
-        pass
-    elif subject.blended is not None:
+    elif subject.is_mask(options.mask):
         blended = _twin(shape, image, subject.blended)
         shape.select_item(Gimp.ChannelOps.REPLACE, blended.get_mask() or blended)
+    elif options.mask == "selection" and not nothing_selected:
+        pass
     elif not subject.source.has_alpha() and mask is None:
         raise BlendError(
             "mask-missing",

@@ -139,6 +139,9 @@ class BlendDialog:
                 value = self._image.get_layer_by_tattoo(value) if value else None
             if value is not None and self._config.find_property(name):
                 self._config.set_property(name, value)
+        if self._subject.is_mask(self._config.get_property("mask")):
+            self._config.set_property("grow", 0)
+            self._config.set_property("feather", 0)
         chosen = self._config.get_property("target-layer")
         if chosen in self._choices:
             self._combo.set_active(self._choices.index(chosen))

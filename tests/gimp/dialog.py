@@ -154,15 +154,17 @@ def again():
 
 def reblend():
     scene = Scene()
-    assert blended(scene, begin_and_insert, iterations=QUICK).index(0) == Gimp.PDBStatusType.SUCCESS
+    assert blended(scene, begin_and_insert, iterations=QUICK, grow=6).index(0) == Gimp.PDBStatusType.SUCCESS
     first = scene.image.get_layers()[0]
-    old = first.get_tattoo()
+    old, width = first.get_tattoo(), first.get_width()
+    assert width == 72
     Gimp.Selection.none(scene.image)
-    # The preset of the call is overridden by the layer's own.
-    result = used(begin_and_insert, lambda: blend(scene.image, first, Gimp.RunMode.INTERACTIVE, preset="paper"))
+    # The preset of the call is overridden by the layer's own, and the layer's alpha, now the mask, has been grown already.
+    result = used(begin_and_insert, lambda: blend(scene.image, first, Gimp.RunMode.INTERACTIVE, preset="paper", grow=6))
     assert result.index(0) == Gimp.PDBStatusType.SUCCESS
     assert scene.names() == BLENDED
     assert scene.image.get_layers()[0].get_tattoo() != old
+    assert scene.image.get_layers()[0].get_width() == width
     assert not scene.above.get_visible()
     press_in_gimp("ctrl+z")
     until(lambda: scene.image.get_layers()[0].get_tattoo() == old, "the former layer", 15)
