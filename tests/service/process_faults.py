@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from daemons import DAEMON, idle, kept, until
+from daemons import DAEMON, idle, kept, until, wait_for
 from scene import (
     LONG,
     QUICK,
@@ -32,6 +32,7 @@ from scene import (
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import runtime
 from blend_daemon.protocol.client import Client
+from blend_daemon.service.jobs import REMEMBERED
 
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
@@ -100,7 +101,7 @@ def _worker_dies(scene: Scene, state: str) -> None:
     with scene.client() as client:
         job = _bring(scene, client, state)
         running = client.status(20)["running"]
-        worker = client.status(20)["worker"]
+        worker = wait_for(client, lambda status: status["worker"])["worker"]  # that which is to load it may not have begun
         os.kill(worker, signal.SIGKILL)
         if state in ("loading", "running"):
             failed = until(client, job, "failed")
@@ -276,15 +277,20 @@ def result_file_removed(scene: Scene) -> None:
         assert job not in {entry["job"] for entry in kept(client)}
 
 
-def _cannot_be_written(scene: Scene, client: Client, why: str) -> None:
-    result = scene.announcement(client, scene.send(client, keep=True))
+def _cannot_be_written(scene: Scene, client: Client, why: str) -> str:
+    """A job whose result is announced with that note, and can be fetched as it was announced."""
+    job = scene.send(client, keep=True)
+    result = scene.announcement(client, job)
     assert could_not_be_kept(result)
     assert why in result.header["report"]["notes"][-1]
+    client.fetch(job)
+    assert digest(until(client, job, "result")) == digest(result)
+    return job
 
 
 @fault(root=True)
 def disk_full(_: Scene) -> None:
-    """The result is announced with a note of what is wrong; what lay there stays; when there is room again, results are kept."""
+    """The result is announced with a note, and can be fetched until four more have ended; what lay there stays; new ones are kept."""
     with scene_of_its_own() as scene, mounted(scene.results, "512k"):
         scene.up()
         with scene.client() as client:
@@ -292,10 +298,13 @@ def disk_full(_: Scene) -> None:
             filler = scene.results / "filler"
             with filler.open("wb") as file:
                 subprocess.run(["cat", "/dev/zero"], stdout=file, stderr=subprocess.DEVNULL, check=False)
-            _cannot_be_written(scene, client, "No space left on device")
+            unwritten = _cannot_be_written(scene, client, "No space left on device")
             filler.unlink()
-            scene.blended(client)
-            assert len(scene.announced) == 2
+            for _ in range(REMEMBERED):
+                scene.blended(client)
+            client.fetch(unwritten)
+            assert until(client, unwritten, "failed").header["code"] == "result-unknown"
+            assert len(scene.announced) == 1 + REMEMBERED
         scene.again(signal.SIGKILL)
         scene.check()
         scene.daemon.process.terminate()
