@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
-from daemons import raster, until
+from daemons import until
 from pictures import load, save
 
 from blend_daemon.protocol.client import Client
@@ -126,14 +126,11 @@ def test_a_progress_bar_on_a_terminal_alone(case):
     assert on_a_terminal([*command, "--quiet"]) == ""
 
 
-def test_a_blend_that_has_to_wait_says_for_how_many_and_how_long(case, fresh_daemon, cat, coffee, disc):
-    def send(preset: str) -> str:
-        return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), {"preset": preset})
-
+def test_a_blend_that_has_to_wait_says_for_how_many_and_how_long(case, fresh_daemon, send):
     fresh_daemon.start()
     with Client(fresh_daemon.address) as client:
-        until(client, send("draft"), "result")  # what one takes is known from now on
-        running, _ = send("paper"), send("draft")
+        until(client, send(client), "result")  # what one takes is known from now on
+        running, _ = send(client, {"preset": "paper"}), send(client)
         while until(client, running, "progress").header["seconds_left"] is None:
             pass
         command = [sys.executable, "-m", "blend_daemon.cli", *case.words(daemon=True)]

@@ -15,7 +15,6 @@ import threading
 import time
 from contextlib import suppress
 
-import numpy as np
 import pytest
 import zmq
 import zmq.asyncio
@@ -119,18 +118,6 @@ def paired(listening, computer):
     yield pair
     for name in names:
         listening.command("pair", "--remove", name)
-
-
-@pytest.fixture
-def send(cat, coffee, disc):
-    def raster(array) -> Raster:
-        array = np.ascontiguousarray(array)
-        return Raster(array.dtype.name, array.shape, array.tobytes())
-
-    def submit(client: Client, parameters=DRAFT, **more) -> str:
-        return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), parameters, **more)
-
-    return submit
 
 
 def refused(client: Client, limit: float = 5) -> str:

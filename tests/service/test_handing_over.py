@@ -16,11 +16,8 @@ DRAFT, LONG = {"preset": "draft", "iterations": 3}, {"preset": "paper"}
 
 
 @pytest.fixture
-def send(cat, coffee, disc):
-    def submit(client: Client, parameters=DRAFT, **more) -> str:
-        return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), parameters, **more)
-
-    return submit
+def send(send):
+    return lambda client, parameters=DRAFT, **more: send(client, parameters, **more)
 
 
 def stopped(client: Client) -> list[int]:

@@ -120,7 +120,7 @@ def test_it_is_started_watched_and_stopped(fresh_daemon):
     assert int(said[3].split()[-2]) <= 10
 
 
-def test_a_worker_that_outgrows_the_units_memory_is_its_jobs_loss_alone(fresh_daemon, cat, coffee, disc):
+def test_a_worker_that_outgrows_the_units_memory_is_its_jobs_loss_alone(fresh_daemon, send):
     if not _limits_memory():
         pytest.skip("needs a memory controller of control groups version 2")
     high, most = 944 * MB, 1000 * MB  # to each other as the unit has them
@@ -134,7 +134,7 @@ def test_a_worker_that_outgrows_the_units_memory_is_its_jobs_loss_alone(fresh_da
             mask = np.zeros((1600, 1600, 1), np.uint8)
             mask[50:-50, 50:-50] = 255
             big = client.submit(picture, picture, raster(mask), (0, 0), {"preset": "paper", "working_size": 1600})
-            small = client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), {"iterations": 3})
+            small = send(client, {"iterations": 3})
             failed = until(client, big, "failed", limit=PATIENCE).header
             assert failed["code"] == "worker-died"
             assert "SIGKILL" in failed["message"]

@@ -25,11 +25,8 @@ LONG = {"preset": "paper"}
 
 
 @pytest.fixture
-def send(cat, coffee, disc):
-    def submit(client: Client, parameters=LONG, **more) -> str:
-        return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), parameters, **more)
-
-    return submit
+def send(send):
+    return lambda client, parameters=LONG, **more: send(client, parameters, **more)
 
 
 def ready(status) -> bool:
