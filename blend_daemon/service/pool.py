@@ -23,6 +23,7 @@ from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, runtime
 from blend_daemon.protocol.framing import Message
 from blend_daemon.service import memory
+from blend_daemon.service.doors import own_user_only
 from blend_daemon.service.jobs import Job
 
 log = logging.getLogger("blend_daemon")
@@ -210,6 +211,7 @@ class Worker:
         self.starts += 1
         self._socket = self._pool.context.socket(zmq.PAIR)
         self._socket.linger = 0
+        own_user_only(self._socket)
         # As many names as there have been processes: what a dead one left is not met by the next.
         address = f"ipc://{runtime.runtime_dir() / f'worker-{self._pool.next_name()}'}"
         self._socket.bind(address)

@@ -31,6 +31,7 @@ def result_file_torn(scene: Scene) -> None:
         scene.blended(client)
         job = scene.blended(client)
         file = _files(scene, job)
+        file.chmod(0o600)
         os.truncate(file, file.stat().st_size - 7)
         del scene.announced[job]
         client.fetch(job)
