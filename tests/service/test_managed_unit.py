@@ -15,6 +15,7 @@ import pytest
 from daemons import raster, until, wait_for
 from user_unit import unit
 
+from blend_daemon.protocol import runtime
 from blend_daemon.protocol.client import Client
 
 # A user manager wants a machine that systemd has booted, and a control group of its own. Nobody outside the mount namespace sees either.
@@ -92,7 +93,7 @@ def managed(daemon, script: str, options: str = "", settings: str = "") -> Itera
     drop_in.write_text(f"[Service]\n{settings}")
     groups = " ".join(map(str, _groups()))
     environment = {**daemon.environment, "HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run"), "CGROUPS": groups}
-    environment |= {"DAEMON": sys.executable}
+    environment |= {"DAEMON": sys.executable, "BLEND_DAEMON_WEIGHTS_DIR": str(runtime.weights_dir())}
     shell = ["unshare", "--mount", "--propagation", "private", "sh", "-c", MANAGER + script]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     try:
