@@ -174,15 +174,15 @@ def messages_that_never_end(_: Scene) -> None:
             until(client, job, "progress")
             waits = speaker(scene)
             _pour(waits, large, 130 * MB)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 20
             while not _hung_up(waits):
                 assert time.monotonic() < deadline
                 assert client.status(20)["running"] == job  # who speaks is not closed
                 time.sleep(0.1)
-            while memory(scene) - before > 100 * MB:  # it is given back a moment later
+            # Each was closed for this reason, a slow one perhaps twice; the log and the memory follow a moment later.
+            while scene.daemon.log().count("unfinished messages held") < 5 or memory(scene) - before > 100 * MB:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
-            assert scene.daemon.log().count("unfinished messages held") >= 5  # each was closed for this reason, a slow one perhaps twice
             client.finish(job)
             assert until(client, job, "result")
 
