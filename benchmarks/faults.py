@@ -2,7 +2,7 @@
 
     python benchmarks/faults.py [--times N] [--only WORD] [--seed N] [--scale N]
 
-The table is `tests/service/process_faults.py`, `wire_faults.py` and `network_faults.py`. After each fault every result that was announced
+The table is `tests/service/{process,disk,wire,network}_faults.py`. After each fault every result that was announced
 must be listed and come back byte for byte; a fault whose promise is broken counts as a loss. `--scale 50` makes 10,000 idle connections
 of 200. Some faults need root, one the package libfaketime. The last line counts the losses; the exit code is 1 if there are any.
 """
@@ -15,10 +15,11 @@ import random
 import time
 import traceback
 
-import load  # noqa: F401 - finds the next four
+import load  # noqa: F401 - finds the next five
 
 # isort: split
-import network_faults  # noqa: F401 - enters its part into the table
+import disk_faults  # noqa: F401 - enters its part into the table
+import network_faults  # noqa: F401 - and this one
 import process_faults  # noqa: F401 - and this one
 import wire_faults  # noqa: F401 - and this one
 from scene import FAULTS, Scene

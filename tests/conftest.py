@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from daemons import Daemon
+from daemons import Daemon, raster
 from onnx_models import tint, written
 from skimage import data
 from skimage.transform import resize
@@ -42,6 +42,16 @@ def model_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("BLEND_DAEMON_MODELS_DIR", str(folder))
     written(folder, "tint", tint())
     return folder
+
+
+@pytest.fixture
+def send(cat, coffee, disc):
+    """Submits the cat over the coffee, as a draft if nothing else is said, and returns the job's id."""
+
+    def submit(client, parameters=None, **more) -> str:
+        return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), parameters or {"preset": "draft"}, **more)
+
+    return submit
 
 
 @pytest.fixture

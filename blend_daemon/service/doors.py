@@ -139,7 +139,16 @@ def local(context: zmq.asyncio.Context) -> Door:
 def tells_users() -> bool:
     """Whether the system tells a Unix socket whose process connects, so that other users are refused whatever the folder's mode."""
     with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
-        return _own_user_only(socket)
+        return own_user_only(socket)
+
+
+def own_user_only(socket: zmq.Socket[Any]) -> bool:
+    """Have a Unix socket refuse other users' processes, before it is bound. False if the system does not tell whose process connects."""
+    try:
+        socket.setsockopt(zmq.IPC_FILTER_UID, os.getuid())  # root is refused too
+    except zmq.ZMQError:  # libzmq was built without SO_PEERCRED and LOCAL_PEERCRED
+        return False
+    return True
 
 
 def remote(context: zmq.asyncio.Context, address: str) -> Door:
@@ -166,18 +175,10 @@ def _router(context: zmq.asyncio.Context, address: str, **security: Any) -> zmq.
     if security:
         socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT, 5 * HEARTBEAT
         socket.ipv6 = True
-    elif not _own_user_only(socket):
+    elif not own_user_only(socket):
         log.warning("this system does not tell whose process connects: the socket's folder alone keeps other users out")
     socket.bind(address)
     return socket
-
-
-def _own_user_only(socket: zmq.Socket[Any]) -> bool:
-    try:
-        socket.setsockopt(zmq.IPC_FILTER_UID, os.getuid())  # must come before bind; root is refused too
-    except zmq.ZMQError:  # libzmq was built without SO_PEERCRED and LOCAL_PEERCRED
-        return False
-    return True
 
 
 def zap(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:

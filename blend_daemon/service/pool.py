@@ -23,6 +23,7 @@ from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, runtime
 from blend_daemon.protocol.framing import Message
 from blend_daemon.service import memory
+from blend_daemon.service.doors import own_user_only
 from blend_daemon.service.jobs import Job
 
 log = logging.getLogger("blend_daemon")
@@ -147,6 +148,15 @@ class Worker:
             self.job.work, self._taking = None, False
             await self._aim()
 
+    def left(self, length: Callable[[str], float | None]) -> float | None:
+        """Seconds until it is free, None where nobody knows. `length` tells what a job of a kind takes, for one that has not said so."""
+        if self.job is None:
+            return 0.0
+        if self.ends is not None:
+            return self.ends - time.monotonic()
+        whole = length(self.job.kind)
+        return None if whole is None else self.began + whole - time.monotonic()
+
     def give_back(self) -> Job | None:
         """Its job, which it has no more; `work` is there if the process never had it, with the sliders moved meanwhile."""
         job, self.job = self.job, None
@@ -201,6 +211,7 @@ class Worker:
         self.starts += 1
         self._socket = self._pool.context.socket(zmq.PAIR)
         self._socket.linger = 0
+        own_user_only(self._socket)
         # As many names as there have been processes: what a dead one left is not met by the next.
         address = f"ipc://{runtime.runtime_dir() / f'worker-{self._pool.next_name()}'}"
         self._socket.bind(address)
@@ -326,6 +337,11 @@ class Pool:
     def on(self, job: Job) -> Worker | None:
         """The worker that computes a job."""
         return next((worker for worker in self.workers if worker.job is job), None)
+
+    @property
+    def sketches(self) -> dict[str, tuple[Any, int]]:
+        """Those of all workers: who asked for which, and the bytes of its pictures."""
+        return {id: asked for worker in self.workers for id, asked in worker.sketches.items()}
 
     def for_sketch(self) -> Worker | None:
         """The worker that would make a sketch soonest; None if none is ready."""

@@ -143,8 +143,7 @@ class Server:
                 # Long before there is news of its job, a client that has gone is found out by a word that says nothing new.
                 if not job.keep and job not in self._keeping:
                     await self._reach(job, answers.welcome())
-            busy = self._queue.running or len(self._queue) or any(worker.sketches for worker in self._pool.workers)
-            if busy:
+            if self._queue.running or len(self._queue) or self._pool.sketches:
                 self._heard = time.monotonic()
             if self._idle_exit is not None and time.monotonic() - self._heard > self._idle_exit:
                 log.info("nobody has said a word for %.0f s", self._idle_exit)
@@ -162,13 +161,11 @@ class Server:
 
     def _pictures(self) -> int:
         """Bytes of the pictures of all jobs and previews."""
-        sketches = sum(size for worker in self._pool.workers for _, size in worker.sketches.values())
-        return sketches + sum(job.size for job in self._queue.all())
+        return sum(size for _, size in self._pool.sketches.values()) + sum(job.size for job in self._queue.all())
 
     def _served(self) -> set[int]:
         """The connections of those who have a job or a preview here."""
-        sketches = {client.descriptor for worker in self._pool.workers for client, _ in worker.sketches.values()}
-        return sketches | {job.client.descriptor for job in self._queue.all()}
+        return {client.descriptor for client, _ in self._pool.sketches.values()} | {job.client.descriptor for job in self._queue.all()}
 
     async def _abandon(self, job: Job) -> None:
         job.given_up = True
@@ -224,7 +221,7 @@ class Server:
         if job is None and (entry := self._store.find(owner, id)) and entry.box is not None:
             await self._fetch(client, owner, id)
             return
-        if job is None and (self._stopping.is_set() or any(id in worker.sketches for worker in self._pool.workers)):
+        if job is None and (self._stopping.is_set() or id in self._pool.sketches):
             await self._refuse(client, id, *(STOPPED if self._stopping.is_set() else ID_TAKEN))
             return
         if job is None:
@@ -286,14 +283,13 @@ class Server:
     async def _sketch(self, client: Peer, message: Message) -> None:
         # Not queued: a worker makes it between two evaluations of whatever job it runs.
         id = message.header["job"]
-        sketches = {id: size for worker in self._pool.workers for id, (_, size) in worker.sketches.items()}
-        worker = self._pool.for_sketch()
+        sketches, worker = self._pool.sketches, self._pool.for_sketch()
         if id in sketches or self._queue.holds(id):
             await self._refuse(client, id, *ID_TAKEN)
         elif worker is None:
             self._pool.wake(1)
             await self._refuse(client, id, "worker-loading", "The blend daemon is still loading its network.", "Ask again in a moment.")
-        elif len(sketches) >= IN_ALL or (sketches and sum(sketches.values()) + answers.size(message) > PICTURES):
+        elif len(sketches) >= IN_ALL or (sketches and sum(size for _, size in sketches.values()) + answers.size(message) > PICTURES):
             await self._refuse(client, id, "queue-full", "Too many previews are asked for at once.", "Ask again in a moment.")
         else:
             worker.sketches[id] = (client, answers.size(message))
@@ -385,12 +381,7 @@ class Server:
 
     def _starts(self) -> dict[Job, float | None]:
         """Seconds until each waiting job starts."""
-        now, left = time.monotonic(), []
-        for worker in (worker for worker in self._pool.workers if worker.ready):
-            ends = worker.ends
-            if worker.job and ends is None and (length := self._durations.guess(worker.job.kind)) is not None:
-                ends = worker.began + length
-            left.append(0.0 if worker.job is None else None if ends is None else ends - now)
+        left = [worker.left(self._durations.guess) for worker in self._pool.workers if worker.ready]
         waiting = self._queue.waiting()
         starts = estimate.starts(left, [self._durations.guess(job.kind) for job in waiting])
         return {job: start if start is None else round(start, 1) for job, start in zip(waiting, starts, strict=True)}

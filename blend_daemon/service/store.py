@@ -278,6 +278,7 @@ def _write(path: Path, fill: Callable[[IO[bytes]], Any], sync: bool) -> None:
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
             fill(file)
+            os.fchmod(file.fileno(), 0o400)  # a result is mapped while it is sent: who shortened it then would end the daemon
             if sync:
                 file.flush()
                 os.fsync(file.fileno())

@@ -12,16 +12,18 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zmq
 
-from blend_daemon import __version__
-from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, Progress, blend, sketch, warm, weights
+from blend_daemon import __version__, engine
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import framing, runtime
 from blend_daemon.protocol.framing import Message, Raster
+
+if TYPE_CHECKING:
+    from blend_daemon.engine import Directive, Parameters, Problem, Progress
 
 FETCHING = "fetching"  # the device's name while the network's weights are fetched
 PROGRESS_INTERVAL = 0.1
@@ -33,13 +35,15 @@ def main(address: str, device: str) -> None:
     """Serve the broker at `address` until it goes."""
     os.nice(NICENESS)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    from blend_daemon.engine import weights  # only now: torch takes seconds to load, in which the broker may go
+
     socket = zmq.Context().socket(zmq.PAIR)
     socket.linger = 1000
     socket.connect(address)
     try:
         if not weights.path().exists():
             weights.ensure(lambda step: _send(socket, Message("status", {"status": {"device": FETCHING, "step": step}})))
-        name = warm(device)
+        name = engine.warm(device)
     except BlendError as error:
         # Each job will tell the same to its user; a worker that refuses to start could only be restarted for ever.
         name = f"{device} ({error})"
@@ -55,7 +59,7 @@ def main(address: str, device: str) -> None:
 
 def _die_with_parent() -> None:
     # The broker holds the other end of stdin; it closes however the broker ends.
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)  # unbuffered: no lock of a stream's that would be in the way of an ordinary end
     os._exit(0)
 
 
@@ -63,8 +67,8 @@ def _work(socket: zmq.Socket, message: Message, device: str) -> Message:
     job = {"job": message.header["job"]}
     try:
         problem, parameters = _task(message, device)
-        result = blend(problem, parameters, _Observer(socket, message, device))
-    except Cancelled:
+        result = engine.blend(problem, parameters, _Observer(socket, message, device))
+    except engine.Cancelled:
         return Message("cancelled", job)
     except BlendError as error:
         return _failed(error, job)
@@ -75,7 +79,7 @@ def _sketch(message: Message, device: str) -> Message:
     job = {"job": message.header["job"]}
     try:
         problem, parameters = _task(message, device)
-        return Message("sketched", {**job, "box": list(problem.box)}, {"layer": _raster(sketch(problem, parameters))})
+        return Message("sketched", {**job, "box": list(problem.box)}, {"layer": _raster(engine.sketch(problem, parameters))})
     except BlendError as error:
         return _failed(error, job)
 
@@ -85,8 +89,9 @@ def _task(message: Message, device: str) -> tuple[Problem, Parameters]:
     given = dict(message.header["parameters"])
     if given.get("device", "auto") == "auto":
         given["device"] = device
-    parameters = Parameters.from_mapping(given)
-    return Problem.from_arrays(rasters["source"], rasters["target"], rasters.get("mask"), tuple(message.header["offset"])), parameters
+    parameters = engine.Parameters.from_mapping(given)
+    problem = engine.Problem.from_arrays(rasters["source"], rasters["target"], rasters.get("mask"), tuple(message.header["offset"]))
+    return problem, parameters
 
 
 def _failed(error: BlendError, job: dict[str, str]) -> Message:
@@ -118,7 +123,7 @@ class _Observer:
             if word.type == "sketch":
                 _send(self._socket, _sketch(word, self._device))
             elif word.header.get("job") == self._job and word.type in ("cancel", "finish"):
-                directive = Directive(word.type)
+                directive = engine.Directive(word.type)
             elif word.header.get("job") == self._job and word.type == "adjust":
                 sliders.update(word.header["sliders"])
         if sliders:  # after the loop, which a client that never stops adjusting must not keep here

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
+from daemons import until
 from pictures import load, save
+
+from blend_daemon.protocol.client import Client
 
 INSIDE = (slice(10 + 16, 10 + 48), slice(20 + 24, 20 + 56))
 
@@ -93,10 +97,11 @@ def test_a_jpeg_is_written_with_a_word_of_warning(case):
     assert case.run(output=case.folder / "out.jpg", quiet=True).stderr == ""
 
 
-def on_a_terminal(command: list[str]) -> str:
-    """What the command shows on a terminal's stderr."""
+def on_a_terminal(command: list[str], environment=None, watch=lambda shown: None) -> str:
+    """What the command shows on a terminal's stderr; `watch` is called with what it has shown so far."""
     master, slave = pty.openpty()
-    with subprocess.Popen(command, stderr=slave, stdout=slave, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}) as process:
+    environment = {**os.environ, **(environment or {}), "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stderr=slave, stdout=slave, env=environment) as process:
         os.close(slave)
         shown = b""
         while True:
@@ -107,6 +112,7 @@ def on_a_terminal(command: list[str]) -> str:
             if not part:
                 break
             shown += part
+            watch(shown.decode(errors="replace"))
         assert process.wait() == 0
     os.close(master)
     return shown.decode()
@@ -118,6 +124,20 @@ def test_a_progress_bar_on_a_terminal_alone(case):
     assert "stage 1" in shown
     assert "loss" in shown
     assert on_a_terminal([*command, "--quiet"]) == ""
+
+
+def test_a_blend_that_has_to_wait_says_for_how_many_and_how_long(case, fresh_daemon, send):
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as client:
+        until(client, send(client), "result")  # what one takes is known from now on
+        running, _ = send(client, {"preset": "paper"}), send(client)
+        while until(client, running, "progress").header["seconds_left"] is None:
+            pass
+        command = [sys.executable, "-m", "blend_daemon.cli", *case.words(daemon=True)]
+        shown = on_a_terminal(command, fresh_daemon.environment, lambda shown: "Waiting" in shown and client.cancel(running))
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown)  # without colours
+    assert re.search(r"Waiting: 2 before this one, \d+ s to its start\.", plain)
+    assert case.out.exists()
 
 
 def broken(case, kind: str) -> dict:

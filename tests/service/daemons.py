@@ -80,7 +80,7 @@ def until(client: Client, job: str, *types: str, limit: float = 60):
 def wait_for(client: Client, what, limit: float = 30):
     """The first status of which `what` is true."""
     deadline = time.monotonic() + limit
-    while not what(status := client.status()):
+    while not what(status := client.status(limit)):
         assert time.monotonic() < deadline, status
         time.sleep(0.05)
     return status

@@ -15,13 +15,13 @@ import threading
 import time
 from contextlib import suppress
 
-import numpy as np
 import pytest
 import zmq
 import zmq.asyncio
-from daemons import until
+from daemons import until, wait_for
 from zmq.utils import z85
 
+from blend_daemon import __version__
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import client as protocol_client
 from blend_daemon.protocol import keys, messages
@@ -119,18 +119,6 @@ def paired(listening, computer):
     yield pair
     for name in names:
         listening.command("pair", "--remove", name)
-
-
-@pytest.fixture
-def send(cat, coffee, disc):
-    def raster(array) -> Raster:
-        array = np.ascontiguousarray(array)
-        return Raster(array.dtype.name, array.shape, array.tobytes())
-
-    def submit(client: Client, parameters=DRAFT, **more) -> str:
-        return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), parameters, **more)
-
-    return submit
 
 
 def refused(client: Client, limit: float = 5) -> str:
@@ -329,16 +317,17 @@ def test_another_local_user_cannot_connect_or_read(listening):
     assert done.stdout.split() == ["out"] * 4
 
 
-def asked_as(uid: int, address: str) -> str:
-    """What a process of that user gets for a hello: the type of the answer, or nothing."""
+def asked_as(uid: int, address: str, kind: str = "DEALER", header: str = '{"frames":[],"type":"hello"}') -> str:
+    """What a process of that user gets for such a message, by default a hello: the header of the answer, or nothing."""
     code = (
         "import os, sys, zmq\n"
         "os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))\n"
-        "s = zmq.Context().socket(zmq.DEALER); s.linger = 0; s.connect(sys.argv[2])\n"
-        """s.send_multipart([b'DIB\\x03', b'{"frames":[],"type":"hello"}'])\n"""
+        "s = zmq.Context().socket(getattr(zmq, sys.argv[3])); s.linger = 0; s.connect(sys.argv[2])\n"
+        "s.send_multipart([b'DIB\\x03', sys.argv[4].encode()])\n"
         "if s.poll(2000): print(s.recv_multipart()[1].decode())"
     )
-    return subprocess.run([sys.executable, "-c", code, str(uid), address], capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-c", code, str(uid), address, kind, header]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become a second user")
@@ -356,6 +345,24 @@ def test_another_users_id_is_refused_even_where_the_folder_lets_him_in(fresh_dae
     asked_as(65534, f"ipc://{fresh_daemon.folder}/run/bare")
     assert router.poll(2000)
     bare.destroy(0)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become a second user")
+def test_another_users_process_cannot_pose_as_a_worker_even_where_the_folder_lets_him_in(fresh_daemon, tmp_path):
+    (tmp_path / "torch.py").write_text("import time\ntime.sleep(60)")  # the real one does not come to connect
+    fresh_daemon.environment["PYTHONPATH"] = str(tmp_path)
+    fresh_daemon.folder.chmod(0o711)
+    fresh_daemon.start()
+    address = f"ipc://{fresh_daemon.folder}/run/worker-1"
+    welcome = json.dumps({"type": "welcome", "version": __version__, "pid": 1, "log": "", "device": "impostor", "frames": []})
+    with Client(fresh_daemon.address) as client:
+        wait_for(client, lambda status: status["worker"])
+        (fresh_daemon.folder / "run").chmod(0o711)
+        (fresh_daemon.folder / "run/worker-1").chmod(0o666)
+        asked_as(65534, address, "PAIR", welcome)
+        assert client.status()["device"] == "loading"
+        asked_as(0, address, "PAIR", welcome)
+        assert client.status()["device"] == "impostor"
 
 
 @pytest.mark.parametrize(

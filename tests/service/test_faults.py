@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-import network_faults  # noqa: F401 - enters its part into the table
+import disk_faults  # noqa: F401 - enters its part into the table
+import network_faults  # noqa: F401 - and this one
 import process_faults  # noqa: F401 - and this one
 import pytest
 import wire_faults  # noqa: F401 - and this one

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import onnx_models as made
 import pytest
-from daemons import Daemon, array, gone, raster, until
+from daemons import Daemon, array, gone, until
 
 from blend_daemon.engine import Parameters, Problem, blend
 from blend_daemon.protocol.client import Client
@@ -29,11 +29,8 @@ def serving(tmp_path_factory):
 
 
 @pytest.fixture
-def send(cat, coffee, disc):
-    def submit(client: Client, method: str) -> str:
-        return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), {"method": method})
-
-    return submit
+def send(send):
+    return lambda client, method: send(client, {"method": method})
 
 
 def failure(client: Client, job: str) -> dict:

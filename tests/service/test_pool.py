@@ -25,11 +25,8 @@ LONG = {"preset": "paper"}
 
 
 @pytest.fixture
-def send(cat, coffee, disc):
-    def submit(client: Client, parameters=LONG, **more) -> str:
-        return client.submit(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), parameters, **more)
-
-    return submit
+def send(send):
+    return lambda client, parameters=LONG, **more: send(client, parameters, **more)
 
 
 def ready(status) -> bool:
@@ -229,6 +226,8 @@ def test_it_leaves_within_ten_seconds_also_when_a_worker_does_not_listen(fresh_d
 def test_the_lock_is_free_after_kill_9_and_tells_who_has_it(fresh_daemon):
     folder = fresh_daemon.folder / "run"
     fresh_daemon.start()
+    with Client(fresh_daemon.address) as client:  # while a worker is born it shares the lock
+        wait_for(client, lambda status: status["worker"])
     assert lock.holder(folder) == fresh_daemon.process.pid
     fresh_daemon.process.kill()
     fresh_daemon.process.wait()
