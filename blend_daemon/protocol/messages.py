@@ -1,4 +1,4 @@
-"""Every message of protocol version 3: who sends it, which fields it must and may have, which rasters it carries."""
+"""Every message of protocol version 4: who sends it, which fields it must and may have, which rasters it carries."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ FROM_CLIENT: dict[str, Form] = {
     "adjust": Form({**_OWN_JOB, "sliders": _sliders}),
     "finish": Form(_OWN_JOB),
     "cancel": Form(_OWN_JOB),
+    "models": Form(),
     "results": Form({"owner": _id}),
     "fetch": Form(_OWN_JOB),
     "release": Form(_OWN_JOB),
@@ -114,6 +115,7 @@ FROM_DAEMON: dict[str, Form] = {
     "result": Form({"job": _id, "box": _wholes(4), "report": _mapping}, rasters=frozenset({"layer"})),
     "failed": Form({"code": _text, "message": _text, "hint": _text}, {"job": _id}),
     "cancelled": Form({"job": _id}),
+    "models": Form({"models": _mappings}),
     "results": Form({"results": _mappings}),
     "released": Form({"job": _id}),
     "status": Form({"status": _mapping}),

@@ -16,9 +16,10 @@ from onnx import helper
 from scipy import ndimage
 from test_blending import outside_is_untouched
 
-from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, models
-from blend_daemon.engine.manifest import Manifest
+from blend_daemon import models
+from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend
 from blend_daemon.errors import BlendError
+from blend_daemon.manifest import Manifest
 
 
 def run(problem, name, observe=None, **given):

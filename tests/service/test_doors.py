@@ -24,7 +24,7 @@ from zmq.utils import z85
 
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import client as protocol_client
-from blend_daemon.protocol import keys, messages
+from blend_daemon.protocol import framing, keys, messages
 from blend_daemon.protocol.client import Client, Raster
 
 DRAFT, LONG = {"preset": "draft"}, {"preset": "paper"}
@@ -201,7 +201,7 @@ def test_nothing_but_a_paired_curve_key_gets_an_answer(listening, mechanism):
         raw.curve_serverkey = z85.encode(bytes.fromhex(listening.command("keys").stdout.split()[1]))
         raw.curve_publickey, raw.curve_secretkey = zmq.curve_keypair()
     raw.connect(listening.tcp)
-    raw.send_multipart([b"DIB\x03", b'{"frames":[],"type":"hello"}'])
+    raw.send_multipart([framing.preamble(), b'{"frames":[],"type":"hello"}'])
     assert not raw.poll(700)
     context.destroy(0)
 
