@@ -186,6 +186,7 @@ class BlendDialog:
             self._widget(name).set_sensitive(not running)
         self._models.set_sensitive(not running)
         self._compare.set_sensitive(not running)
+        self._widget("preset").set_visible(not self._models.get_visible())  # of no use to a model, whose row has its room
         self._widget("preset").set_sensitive(not running and "iterations" in uses)
         for name in options.SLIDER_NAMES:
             self._widget(name).set_sensitive(name in uses)
