@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import options
 import polib
@@ -12,6 +14,7 @@ from update_catalogues import TEMPLATE
 from blend_daemon.methods import METHODS
 from blend_daemon.presets import PRESETS, WHOLE
 
+PROJECT = Path(__file__).resolve().parents[2]
 IN_THE_DIALOG = ("Stop and _Keep", "Blend A_gain", "Fit", "_1:1", "Hold for before", "Compare…", "Ad_vanced")
 OF_ONE_BUTTON = ("_Blend", "_Insert")
 
@@ -29,6 +32,14 @@ def test_the_presets_are_the_engines():
 
 def test_the_methods_are_the_engines():
     assert [name for name, *_ in options.METHODS] == [*METHODS, "model"]
+
+
+def test_the_table_for_scripts_has_every_argument_and_choice():
+    table = (PROJECT / "docs/scripting.md").read_text().split("\n\n")[2]
+    told = set(re.findall(r"`([\w+-]+)`", table))
+    rows = (*options.CHOICES, *options.SLIDERS, *options.NUMBERS, options.HIDE, options.MODEL, options.TARGET_LAYER, options.ADDRESS)
+    names = {row[0] for row in rows} | {choice[0] for row in options.CHOICES for choice in row[3]}
+    assert names <= told, names - told
 
 
 def test_what_a_method_does_not_use_is_not_sent():

@@ -20,6 +20,7 @@ import pytest
 import zmq
 import zmq.asyncio
 from daemons import until
+from onnx_models import tint, written
 from zmq.utils import z85
 
 from blend_daemon.errors import BlendError
@@ -172,6 +173,14 @@ def test_a_paired_client_gets_the_same_bytes(paired, listening, send):
     with paired("desk").client() as far, Client(listening.address) as near:
         one, other = (list(client.follow(send(client)))[-1] for client in (far, near))
     assert bytes(one.rasters["layer"].data) == bytes(other.rasters["layer"].data)
+
+
+def test_a_paired_client_is_told_of_the_daemons_models(paired, listening):
+    (listening.folder / "models").mkdir()
+    written(listening.folder / "models", "tint", tint(), title="A tint")
+    with paired("desk").client() as client:
+        client.ask_models()
+        assert until(client, None, "models").header["models"] == [{"name": "tint", "title": "A tint"}]
 
 
 def test_an_unpaired_address_or_name_is_refused_before_anything_is_sent(computer):
@@ -335,7 +344,7 @@ def asked_as(uid: int, address: str) -> str:
         "import os, sys, zmq\n"
         "os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))\n"
         "s = zmq.Context().socket(zmq.DEALER); s.linger = 0; s.connect(sys.argv[2])\n"
-        """s.send_multipart([b'DIB\\x03', b'{"frames":[],"type":"hello"}'])\n"""
+        f"""s.send_multipart([{framing.preamble()}, b'{{"frames":[],"type":"hello"}}'])\n"""
         "if s.poll(2000): print(s.recv_multipart()[1].decode())"
     )
     return subprocess.run([sys.executable, "-c", code, str(uid), address], capture_output=True, text=True, check=True).stdout
