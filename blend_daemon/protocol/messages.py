@@ -60,6 +60,10 @@ def _mappings(value: Any) -> bool:
     return isinstance(value, list) and all(_mapping(v) for v in value)
 
 
+def _models(value: Any) -> bool:
+    return _mappings(value) and all(set(v) == {"name", "title"} and all(_text(text) for text in v.values()) for v in value)
+
+
 def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -115,7 +119,7 @@ FROM_DAEMON: dict[str, Form] = {
     "result": Form({"job": _id, "box": _wholes(4), "report": _mapping}, rasters=frozenset({"layer"})),
     "failed": Form({"code": _text, "message": _text, "hint": _text}, {"job": _id}),
     "cancelled": Form({"job": _id}),
-    "models": Form({"models": _mappings}),
+    "models": Form({"models": _models}),
     "results": Form({"results": _mappings}),
     "released": Form({"job": _id}),
     "status": Form({"status": _mapping}),

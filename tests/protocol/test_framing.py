@@ -139,7 +139,7 @@ WRONG = {
     "job": [*NO_TEXT, "", "short", JOB.upper(), JOB + "0", JOB + "\n"],
     "owner": [*NO_TEXT, "", "short", OWNER + "0"],
     "label": [*NO_MAPPING, {}, {"image": "a"}, {**LABEL, "path": "b"}, {**LABEL, "layer": 5}, {**LABEL, "layer": "x" * 201}],
-    "models": [None, {}, "[]", [5]],
+    "models": [None, {}, "[]", [5], [{}], [{"name": "tint"}], [{"name": "tint", "title": 5}]],
     "results": [None, {}, "[]", [5]],
     "keep": [None, 1, "yes"],
     "offset": [None, 5, [0], [0, 0, 0], [0, 0.5], [0, True], [0, 2**31]],
