@@ -38,7 +38,7 @@ NASTY += ["", "\0", "\ud800", "a" * 5000, "0" * 32, "../../etc/passwd", {"style"
 def seeds() -> list[list[bytes]]:
     """A proper message of each type, of a job that nobody has."""
     own = {"job": "1" * 32, "owner": "2" * 32}
-    words = [Message("hello"), Message("status"), Message("results", {"owner": own["owner"]})]
+    words = [Message("hello"), Message("status"), Message("models"), Message("results", {"owner": own["owner"]})]
     words.append(Message("adjust", {**own, "sliders": {"style": 3}}))
     words += [Message(word, own) for word in ("finish", "cancel", "fetch", "release")]
     submit = submission(own["job"], own["owner"])

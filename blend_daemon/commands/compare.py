@@ -56,9 +56,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
+    from blend_daemon import models
     from blend_daemon.comparison import cases, files
     from blend_daemon.comparison.compare import REPORT, compare, cores
-    from blend_daemon.engine import Parameters, models
+    from blend_daemon.engine import Parameters
 
     found = cases.find(args.cases)
     methods = _methods(args.methods)

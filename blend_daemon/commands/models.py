@@ -21,8 +21,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _add(args: argparse.Namespace) -> int:
-    from blend_daemon.engine import learned, models
-    from blend_daemon.engine.manifest import Manifest
+    from blend_daemon import models
+    from blend_daemon.engine import learned
+    from blend_daemon.manifest import Manifest
 
     name = args.name or args.file.stem
     models.check_free(name)
@@ -37,18 +38,16 @@ def _add(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from blend_daemon.engine import models
-    from blend_daemon.engine.manifest import Manifest
+    from blend_daemon import models
 
     for name in models.names():
-        file = models.path(name).with_suffix(".json")
-        manifest = Manifest.parse(models.read(file, models.LARGEST_MANIFEST), str(file))
+        manifest = models.manifest(name)
         print(f"model:{name}", *(text for text in (manifest.title, manifest.licence) if text), sep="  ")
     return 0
 
 
 def _remove(args: argparse.Namespace) -> int:
-    from blend_daemon.engine import models
+    from blend_daemon import models
 
     models.remove(args.name)
     print(f"Removed {args.name}.")

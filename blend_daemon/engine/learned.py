@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blend_daemon.engine import models
+from blend_daemon import models
 from blend_daemon.engine.deep import CONTEXT
 from blend_daemon.engine.harmonise import reach
-from blend_daemon.engine.manifest import Manifest
 from blend_daemon.engine.onnx_network import Network
 from blend_daemon.engine.pixels import LUMA, Floats
 from blend_daemon.engine.poisson import Surroundings
 from blend_daemon.engine.run import Run, in_box
+from blend_daemon.manifest import Manifest
 
 EDGE = 4  # power of the mask's weight: a coarse pixel half outside the object says little about it
 

@@ -56,11 +56,14 @@ def _method(name: str) -> Method:
 
 
 def sketch(run: Run) -> Floats:
-    """A first look, over the box, within a fraction of a second: a quick method's result, what `deep` starts from, else the Poisson
-    blend, which is the others' other half."""
+    """A first look, over the box, within a fraction of a second: a quick method's result, what `deep` or a model starts from, else the
+    Poisson blend, which is the others' other half."""
+    method = run.parameters.method
     if quick(run.parameters):
-        return computing(run.parameters.method)(run)
-    return deep.sketch(run) if run.parameters.method.startswith("deep") else classical.poisson(run)
+        return computing(method)(run)
+    if MODEL.fullmatch(method):
+        return classical.copy_paste(run)
+    return deep.sketch(run) if method.startswith("deep") else classical.poisson(run)
 
 
 def idle(parameters: Parameters) -> list[str]:

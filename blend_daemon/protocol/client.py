@@ -163,6 +163,10 @@ class Client:
         """Stop the job and have the best so far as its result."""
         self._send(Message("finish", self._own(job)))
 
+    def ask_models(self) -> None:
+        """Ask which models the daemon's user added there; a `models` message answers."""
+        self._send(Message("models"))
+
     def ask_results(self) -> None:
         """Ask which results of this owner the daemon keeps; a `results` message answers."""
         self._send(Message("results", {"owner": self._key}))

@@ -14,7 +14,7 @@ from typing import Any
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol.limits import MAX_PIXELS, MAX_SIDE
 
-VERSION = 3
+VERSION = 4
 MAGIC = b"DIB"
 HEADER_LIMIT = 64 * 1024
 ITEM_SIZE = {"uint8": 1, "uint16": 2, "float32": 4}

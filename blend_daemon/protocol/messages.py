@@ -1,4 +1,4 @@
-"""Every message of protocol version 3: who sends it, which fields it must and may have, which rasters it carries."""
+"""Every message of protocol version 4: who sends it, which fields it must and may have, which rasters it carries."""
 
 from __future__ import annotations
 
@@ -60,6 +60,10 @@ def _mappings(value: Any) -> bool:
     return isinstance(value, list) and all(_mapping(v) for v in value)
 
 
+def _models(value: Any) -> bool:
+    return _mappings(value) and all(set(v) == {"name", "title"} and all(_text(text) for text in v.values()) for v in value)
+
+
 def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -88,6 +92,7 @@ FROM_CLIENT: dict[str, Form] = {
     "adjust": Form({**_OWN_JOB, "sliders": _sliders}),
     "finish": Form(_OWN_JOB),
     "cancel": Form(_OWN_JOB),
+    "models": Form(),
     "results": Form({"owner": _id}),
     "fetch": Form(_OWN_JOB),
     "release": Form(_OWN_JOB),
@@ -114,6 +119,7 @@ FROM_DAEMON: dict[str, Form] = {
     "result": Form({"job": _id, "box": _wholes(4), "report": _mapping}, rasters=frozenset({"layer"})),
     "failed": Form({"code": _text, "message": _text, "hint": _text}, {"job": _id}),
     "cancelled": Form({"job": _id}),
+    "models": Form({"models": _models}),
     "results": Form({"results": _mappings}),
     "released": Form({"job": _id}),
     "status": Form({"status": _mapping}),

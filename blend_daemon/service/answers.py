@@ -1,14 +1,14 @@
-"""What the broker answers about itself and its results: welcome, status, the list of results, notes in a report."""
+"""What the broker answers about itself and its results: welcome, status, the lists of models and results, notes in a report."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from blend_daemon import __version__
+from blend_daemon import __version__, models
 from blend_daemon.protocol import framing, runtime
 from blend_daemon.protocol.framing import Message
 from blend_daemon.service import memory
@@ -69,14 +69,27 @@ def noted(result: Message, *notes: str) -> Message:
     return Message(result.type, {**result.header, "report": {**report, "notes": [*report.get("notes", ()), *notes]}}, result.rasters)
 
 
-def listed(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def listed_models() -> list[dict[str, Any]]:
+    """Name and title of the models that the user added, as many as a header holds."""
+    return _first({"name": name, "title": models.title(name)} for name in models.names())
+
+
+def listed_results(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """The first of the entries, as many as a header holds."""
-    listed, room = [], framing.HEADER_LIMIT - 256
-    for entry in entries:
-        about = {"job": entry.job, "label": dict(entry.label), "ended": entry.ended}
-        about |= {"cut": True} if entry.box is None else {"box": list(entry.box), "bytes": entry.bytes}
-        room -= len(json.dumps(about, separators=(",", ":"))) + 1
+    return _first(_about(entry) for entry in entries)
+
+
+def _about(entry: Entry) -> dict[str, Any]:
+    about = {"job": entry.job, "label": dict(entry.label), "ended": entry.ended}
+    return about | ({"cut": True} if entry.box is None else {"box": list(entry.box), "bytes": entry.bytes})
+
+
+def _first(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first of the rows, as many as a header holds."""
+    first, room = [], framing.HEADER_LIMIT - 256
+    for row in rows:
+        room -= len(json.dumps(row, separators=(",", ":"))) + 1
         if room < 0:
             break
-        listed.append(about)
-    return listed
+        first.append(row)
+    return first

@@ -206,8 +206,10 @@ class Server:
                 await self._sketch(client, message)
             case "adjust" | "cancel" | "finish":
                 await self._steer(message)
+            case "models":
+                await self._tell(client, Message("models", {"models": await asyncio.to_thread(answers.listed_models)}))
             case "results":
-                await self._tell(client, Message("results", {"results": answers.listed(self._store.of(message.header["owner"]))}))
+                await self._tell(client, Message("results", {"results": answers.listed_results(self._store.of(message.header["owner"]))}))
             case "fetch":
                 await self._fetch(client, message.header["owner"], message.header["job"])
             case "release":

@@ -285,10 +285,12 @@ def _arguments(options: Options, report: Mapping[str, Any]) -> dict[str, Any]:
     chosen = options.target_layer
     sliders = {name: report[name] for name in SLIDER_NAMES}
     parameters = {name.replace("_", "-"): value for name, value in {**options.parameters, **sliders}.items()}
+    method, _colon, model = options.parameters["method"].partition(":")
     return {
         "target": options.target, "target-layer": chosen.get_tattoo() if chosen else None,
         "mask": options.mask, "grow": options.grow, "feather": options.feather,
         "output": options.output, "hide-source": options.hide_source, **parameters,
+        "method": method, "model": model,
     }  # fmt: skip
 
 

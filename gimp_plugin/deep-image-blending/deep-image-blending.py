@@ -102,8 +102,8 @@ class DeepImageBlending(Gimp.PlugIn):
         procedure.add_boolean_argument(argument, _(label), _(blurb), True, flags)
         argument, label, blurb = options.TARGET_LAYER
         procedure.add_layer_argument(argument, _(label), _(blurb), True, flags)
-        argument, label, blurb = options.ADDRESS
-        procedure.add_string_argument(argument, _(label), _(blurb), "", flags)
+        for argument, label, blurb in (options.MODEL, options.ADDRESS):
+            procedure.add_string_argument(argument, _(label), _(blurb), "", flags)
         return procedure
 
 

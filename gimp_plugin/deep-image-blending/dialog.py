@@ -14,6 +14,7 @@ import comparison
 from canvas import Scene, Subject
 from geometry import unscaled
 from gi.repository import Gimp, GimpUi, GLib, GObject, Gtk
+from model_list import ModelList
 from preview import CURVE, Curve, Preview
 from session import Session, command
 from sketcher import Sketcher
@@ -80,7 +81,7 @@ class BlendDialog:
         self._text = Gtk.Label(xalign=0, yalign=0, wrap=True, max_width_chars=40, selectable=True, can_focus=False)
         # Room for its longest message, so that the window does not jump.
         self._text.set_size_request(-1, self._text.create_pango_layout("\n\n\n").get_pixel_size().height)
-        self._layers = self._layer_box()
+        self._layers, self._models = self._layer_box(), ModelList(config)
         self._compare = Gtk.Button(label=_("Compare…"), tooltip_text=_("See the object blended by every quick method, and choose one"))
         self._compare.connect("clicked", self._compare_methods)
         self._recall()
@@ -89,6 +90,7 @@ class BlendDialog:
         self._dialog.connect("response", self._respond)
         config.connect("notify", self._change)
         self._sketcher: Sketcher | None = None
+        self._dialog.connect("focus-in-event", self._list_models)  # back from a terminal, where one may have been added
         self._connect()
         self._say(_("Reading the layers"))
         self._set_state()
@@ -152,12 +154,14 @@ class BlendDialog:
         what.pack_start(self._layers, False, False, 0)
         what.reorder_child(self._layers, 1)
         how = box("how", ["method", "preset", *options.SLIDER_NAMES])
-        how.pack_start(self._compare, False, False, 0)
-        how.reorder_child(self._compare, 1)
+        for place, widget in enumerate((self._models, self._compare), start=1):
+            how.pack_start(widget, False, False, 0)
+            how.reorder_child(widget, place)
         result = box("result", ["output", "hide-source"])
         labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)  # GIMP aligns them within each box alone
         for name in ("target", "mask", "grow", "feather", "method", "preset", *options.SLIDER_NAMES, "output"):
             labels.add_widget(self._widget(name).get_label())
+        labels.add_widget(self._models.label)
         advanced = Gtk.Expander(label=_("Ad_vanced"), use_underline=True)
         advanced.add(box("advanced", list(ADVANCED)))
         right = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=8)
@@ -176,13 +180,16 @@ class BlendDialog:
         """Buttons and controls for what can be done now."""
         running, done = self._steps is not None, self._result() is not None
         self._dialog.set_ok_label(_("_Insert") if done else _("_Blend"))
-        self._dialog.set_response_sensitive(Gtk.ResponseType.OK, not running)
+        method = options.method(self._config)
+        possible, uses = method != options.NO_MODEL, options.uses(method)
+        self._dialog.set_response_sensitive(Gtk.ResponseType.OK, done or (possible and not running))
         self._dialog.set_response_sensitive(KEEP, False)
-        self._dialog.set_response_sensitive(AGAIN, done)
-        uses = options.uses(self._config.get_property("method"))
+        self._dialog.set_response_sensitive(AGAIN, done and possible)
         for name in ("target", "mask", "grow", "feather", "method", *ADVANCED):
             self._widget(name).set_sensitive(not running)
+        self._models.set_sensitive(not running)
         self._compare.set_sensitive(not running)
+        self._widget("preset").set_visible(not self._models.get_visible())  # of no use to a model, whose row has its room
         self._widget("preset").set_sensitive(not running and "iterations" in uses)
         for name in options.SLIDER_NAMES:
             self._widget(name).set_sensitive(name in uses)
@@ -199,9 +206,14 @@ class BlendDialog:
     def _connect(self) -> None:
         self._end_sketches()
         try:
-            self._sketcher = Sketcher(command(), self._options().address, self._show_sketch)
+            self._sketcher = Sketcher(command(), self._options().address, self._show_sketch, self._models.offer)
         except BlendError as error:
             self._say(sentence(error))
+        self._list_models()
+
+    def _list_models(self, *_event) -> None:
+        if self._sketcher is not None:
+            self._sketcher.want_models()
 
     def _options(self) -> options.Options:
         return options.read(self._config, sliders_as_shown=True)
@@ -222,11 +234,16 @@ class BlendDialog:
         self._preview.set_scene(self._scene.picture, self._scene.part, (0, 0, *size))
 
     def _wish(self) -> None:
-        if self._view is not None and self._sketcher is not None:
+        if options.method(self._config) == options.NO_MODEL:
+            self._say(_("Choose a model, or another method."))
+        elif self._view is not None and self._sketcher is not None:
             self._sketcher.want(self._view, self._options().parameters)
 
     def _show_sketch(self, message, view: canvas.View) -> None:
         if view is not self._view or self._steps is not None or self._result() is not None:
+            return
+        if options.method(self._config) == options.NO_MODEL:
+            self._wish()  # the sketch is of the method before; what to do instead is said
             return
         self._say(_("Ready to blend “{name}”").format(name=self._subject.source.get_name()))
         height, width, _channels = view.source.shape
@@ -239,7 +256,7 @@ class BlendDialog:
             self._wish()
         elif name in options.OF_THE_MASK:
             self._stale = True
-        elif name == "method":
+        elif name in ("method", "model"):
             self._wish()
         elif name == "preset" and self._has_focus("preset"):
             # Chosen by hand: settings that are loaded bring their own sliders.

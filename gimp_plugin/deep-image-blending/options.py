@@ -28,6 +28,7 @@ METHODS = (
     ("gaussian-poisson", "Gaussian-Poisson", "The object's gradients, with the target's statistics of colour"),
     ("poisson+style", "Poisson, then style transfer", "The Poisson blend, repainted in the target's style"),
     ("style+poisson", "Style transfer, then Poisson", "The object, repainted in the target's style, then blended"),
+    ("model", "A learned model", "A harmoniser or blending network that was added to the blend daemon"),
 )
 PRESETS = (
     ("draft", "Draft", "A first look within seconds"),
@@ -72,10 +73,12 @@ NUMBERS = (  # (argument, label, explanation, lowest, highest, default)
     ("iterations", "Iterations", "How often the objective is evaluated; 0: the preset's", 0, 10_000, 0),
 )
 HIDE = ("hide-source", "Hi_de the source", "Hide the source layer, whose surroundings would show around the result")
+MODEL = ("model", "Mode_l", "Name of the learned model, with the method of that name")
 TARGET_LAYER = ("target-layer", "Layer", "The layer to blend into")
 ADDRESS = ("daemon", "Daemon", "Name or address of a blend daemon; empty: this computer's own, started when needed")
 JOB = ("job", "Blend", "Id of the blend; empty: the one that was finished last")
 
+NO_MODEL = "model:"  # the method while none is chosen
 NEUTRAL = 50.0
 SLIDER_NAMES = tuple(name for name, *_ in SLIDERS)
 OF_THE_MASK = frozenset({"target", "target-layer", "mask", "grow", "feather"})  # what decides on the pixels that are sent
@@ -115,18 +118,25 @@ def read(config: Any, sliders_as_shown: bool) -> Options:
         value("hide-source"),
         value("daemon") or None,
         used({
-            "method": value("method") or "deep", "preset": value("preset") or "standard", "device": value("device") or "auto",
+            "method": method(config), "preset": value("preset") or "standard", "device": value("device") or "auto",
             "seed": value("seed"), "working_size": value("working-size"), "iterations": value("iterations"), **sliders,
         }),
     )  # fmt: skip
 
 
+def method(config: Any) -> str:
+    """The method in a procedure's config, by the engine's name; `NO_MODEL` where that lacks the model's."""
+    chosen = config.get_property("method") or "deep"
+    return f"{NO_MODEL}{config.get_property('model') or ''}" if chosen == "model" else chosen
+
+
 def uses(method: str) -> frozenset[str]:
     """The parameters that a method looks at."""
     # Not at the top: without the plug-in's vendor folder GIMP shall still register it, and hear what is missing when it is called.
-    from blend_daemon.methods import METHODS as OF_THE_ENGINE
+    from blend_daemon.methods import find
 
-    return frozenset({"method", "preset", "seed", "device", *OF_THE_ENGINE[method].uses})
+    known = find(method)  # None: a model's name that cannot be one, which the daemon refuses
+    return frozenset({"method", "preset", "seed", "device", *(known.uses if known else ())})
 
 
 def used(parameters: Mapping[str, Any]) -> dict[str, Any]:

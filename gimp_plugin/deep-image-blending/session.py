@@ -88,6 +88,8 @@ class Session:
         Ends when the result is there. Raises BlendError.
         """
         yield _("Reading the layers"), 0.0
+        if self._options.parameters["method"] == options.NO_MODEL:
+            raise BlendError("no-model", _("There is no model chosen."), _("Choose one, or another method."))
         scene = Scene(self._image, self._subject, self._options)
         try:
             request = scene.request()

@@ -1,9 +1,9 @@
-"""Asks the daemon for sketches, one at a time, of the newest wishes alone."""
+"""Asks the daemon for sketches, one at a time, of the newest wishes alone, and for the models that it has."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from canvas import View
@@ -23,12 +23,20 @@ class Sketcher:
     command : how to start the daemon
     address : of the daemon, None for this computer's own
     show : called with each sketch's message and the view that it is of
+    offer : called with the models, {"name", "title"}, when they have been asked for
     """
 
-    def __init__(self, command: list[str], address: str | None, show: Callable[[Message, View], None]) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        address: str | None,
+        show: Callable[[Message, View], None],
+        offer: Callable[[Sequence[Mapping[str, str]]], None] = lambda models: None,
+    ) -> None:
         self._client = Client(address)
         self._reaching: Iterator[str] | None = self._client.reach(command)
-        self._show = show
+        self._show, self._offer = show, offer
+        self._models_wanted = False
         self._wanted: tuple[View, Mapping[str, Any]] | None = None
         self._last = self._wanted
         self._asked: str | None = None
@@ -37,6 +45,10 @@ class Sketcher:
     def want(self, view: View, parameters: Mapping[str, Any]) -> None:
         """Wish for a sketch; an earlier wish that has not been sent is dropped."""
         self._wanted = view, parameters
+
+    def want_models(self) -> None:
+        """Wish for the list of models."""
+        self._models_wanted = True
 
     def step(self) -> str | None:
         """Send and receive what can be without waiting. Returns "starting" or "connecting" while there is no daemon yet, "loading" while
@@ -47,6 +59,9 @@ class Sketcher:
                 return state
             self._reaching = None
         for message in self._client.pump():
+            if message.type == "models":
+                self._offer(message.header["models"])
+                continue
             if message.header.get("job") != self._asked:
                 continue
             self._asked = None
@@ -56,6 +71,9 @@ class Sketcher:
                 self._loading_until, self._wanted = time.monotonic() + PAUSE, self._wanted or self._last
             else:
                 raise BlendError(message.header["code"], message.header["message"], message.header["hint"])
+        if self._models_wanted:
+            self._models_wanted = False
+            self._client.ask_models()
         loading = time.monotonic() < self._loading_until
         if self._wanted is not None and self._asked is None and not loading:
             self._last, self._wanted = self._wanted, None

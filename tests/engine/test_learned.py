@@ -16,9 +16,10 @@ from onnx import helper
 from scipy import ndimage
 from test_blending import outside_is_untouched
 
-from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, models
-from blend_daemon.engine.manifest import Manifest
+from blend_daemon import models
+from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, sketch
 from blend_daemon.errors import BlendError
+from blend_daemon.manifest import Manifest
 
 
 def run(problem, name, observe=None, **given):
@@ -70,6 +71,7 @@ def test_a_model_that_changes_nothing_leaves_the_object_as_it_was_pasted(cat, co
         pasted = blend(problem, Parameters.from_mapping({"method": "copy-paste"})).layer
         for name in ("identity", "at-its-size"):
             assert np.array_equal(run(problem, name).layer, pasted)
+    assert np.array_equal(sketch(problem, Parameters.from_mapping({"method": "model:tint"})), pasted), "a first look is what it starts from"
 
 
 @pytest.mark.parametrize(

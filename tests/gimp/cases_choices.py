@@ -1,9 +1,10 @@
 """Cases for `run_cases.py`: what a caller may choose: target, mask, output, preset, method."""
 
 import json
+import statistics
 
 from gi.repository import Gimp
-from inside import alphas, blend, case, check, cut_out, feathered, layer_of, picture, pixels, rectangle, selected, shot
+from inside import alphas, blend, case, check, cut_out, feathered, four, layer_of, picture, pixels, rectangle, selected, shot
 
 
 @case
@@ -173,3 +174,20 @@ def every_method():
         report = json.loads(bytes(new.get_parasite("deep-image-blending").get_data()))
         assert report["method"] == method
         assert not report["notes"], report["notes"]
+
+
+@case
+def a_learned_model():
+    seen = {}
+    for arguments in ({"method": "copy-paste"}, {"method": "model", "model": "tint"}):
+        image, above, _ = picture()
+        mask = selected(image)
+        before = shot(image, above)
+        new = check(image, above, before, mask, blend(image, above, **arguments))
+        seen[arguments["method"]] = pixels(image, (60, 40, 60, 60))
+    report = json.loads(bytes(new.get_parasite("deep-image-blending").get_data()))
+    assert report["method"] == "model:tint"
+    assert {name: report["gimp"]["arguments"][name] for name in ("method", "model")} == {"method": "model", "model": "tint"}
+    shifts = [[b - a for a, b in zip(*(four(seen[name], k) for name in seen), strict=True)] for k in range(3600)]
+    # The model adds 0.12, -0.08, 0.04, where there is room for it.
+    assert [round(statistics.median(shift[channel] for shift in shifts), 2) for channel in range(4)] == [0.12, -0.08, 0.04, 0]

@@ -72,6 +72,15 @@ def a_layer_mask_that_is_not_there_is_refused():
 
 
 @case
+def a_model_that_is_not_there_is_refused():
+    image, above, _ = picture()
+    selected(image)
+    refused(image, above, "no model 'nobody'. There are: plain, tint.", method="model", model="nobody")
+    refused(image, above, "no model chosen", method="model")
+    refused(image, above, "no method 'model:../tint'", method="model", model="../tint")
+
+
+@case
 def a_result_that_nobody_took_is_recovered():
     image, *_ = picture()
     before = pixels(image)

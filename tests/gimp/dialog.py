@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import ExitStack, contextmanager
 
 sys.path.insert(0, os.environ["TESTS"])
 from gi.repository import Gimp
@@ -356,6 +357,58 @@ def compare():
     scene = Scene()
     check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user))
     assert scene.report()["method"] == "gaussian-poisson", scene.report()
+
+
+def model():
+    """A learned model is chosen by hand, first of none and then of two, and has gone when its layer is called again."""
+
+    def choose(dialog):
+        time.sleep(1.0)
+        before, height = ended(), xdotool("getwindowgeometry", dialog)[-1]
+        press(dialog, "alt+m", "End")
+        time.sleep(1.0)
+        screenshot("model-none", DIALOG)
+        press(dialog, "alt+b")
+        gone.close()
+        xdotool("windowfocus", "--sync", window(GIMP))
+        press(dialog, "alt+m")  # back from where one was added
+        time.sleep(1.0)
+        screenshot("model-first", DIALOG)
+        assert ended() == before, "nothing was chosen, but something was blended"
+        assert xdotool("getwindowgeometry", dialog)[-1] == height
+        press(dialog, "alt+l", "Down")
+        begin_and_insert(dialog)
+
+    def meet_none(dialog):
+        begin(dialog)()
+        screenshot("model-gone", DIALOG)
+        press(dialog, "Escape")
+
+    scene = Scene()
+    with ExitStack() as gone:
+        gone.enter_context(without_models("plain", "tint"))
+        check(scene.image, scene.above, scene.before, scene.mask, blended(scene, choose))
+    assert scene.report()["method"] == "model:tint"
+    new, after = scene.image.get_layers()[0], pixels(scene.image)
+    Gimp.Selection.none(scene.image)
+    with without_models("tint"):
+        result = used(meet_none, lambda: blend(scene.image, new, Gimp.RunMode.INTERACTIVE))
+    assert result.index(0) == Gimp.PDBStatusType.CANCEL
+    assert scene.names() == BLENDED
+    assert pixels(scene.image) == after
+
+
+@contextmanager
+def without_models(*names):
+    """The daemon lacks these models for as long as the context lasts."""
+    there = [os.path.join(WORK, "models", f"{name}.onnx") for name in names]
+    for path in there:
+        os.rename(path, path + ".away")
+    try:
+        yield
+    finally:
+        for path in there:
+            os.rename(path + ".away", path)
 
 
 def daemon():

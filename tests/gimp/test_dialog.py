@@ -93,6 +93,10 @@ def test_a_method_is_chosen_by_its_picture(use_dialog):
     assert use_dialog("compare") == "ok"
 
 
+def test_a_learned_model_is_chosen_and_one_that_has_gone_is_told(use_dialog):
+    assert use_dialog("model") == "ok"
+
+
 def test_the_daemons_window(use_dialog):
     assert use_dialog("daemon") == "ok"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import options
 import polib
@@ -12,13 +14,14 @@ from update_catalogues import TEMPLATE
 from blend_daemon.methods import METHODS
 from blend_daemon.presets import PRESETS, WHOLE
 
+PROJECT = Path(__file__).resolve().parents[2]
 IN_THE_DIALOG = ("Stop and _Keep", "Blend A_gain", "Fit", "_1:1", "Hold for before", "Compare…", "Ad_vanced")
 OF_ONE_BUTTON = ("_Blend", "_Insert")
 
 
 def labels() -> list[str]:
     texts = [row[1] for table in (options.CHOICES, options.SLIDERS, options.NUMBERS) for row in table]
-    return [*texts, options.HIDE[1], *IN_THE_DIALOG]
+    return [*texts, options.HIDE[1], options.MODEL[1], *IN_THE_DIALOG]
 
 
 def test_the_presets_are_the_engines():
@@ -28,12 +31,32 @@ def test_the_presets_are_the_engines():
 
 
 def test_the_methods_are_the_engines():
-    assert [name for name, *_ in options.METHODS] == list(METHODS)
+    assert [name for name, *_ in options.METHODS] == [*METHODS, "model"]
+
+
+def test_the_table_for_scripts_has_every_argument_and_choice():
+    table = (PROJECT / "docs/scripting.md").read_text().split("\n\n")[2]
+    told = set(re.findall(r"`([\w+-]+)`", table))
+    rows = (*options.CHOICES, *options.SLIDERS, *options.NUMBERS, options.HIDE, options.MODEL, options.TARGET_LAYER, options.ADDRESS)
+    names = {row[0] for row in rows} | {choice[0] for row in options.CHOICES for choice in row[3]}
+    assert names <= told, names - told
 
 
 def test_what_a_method_does_not_use_is_not_sent():
     sent = options.read(Config(method="poisson", preset="draft", style=50, content=90, iterations=7), True).parameters
     assert sent == {"method": "poisson", "preset": "draft", "device": "auto", "seed": None}
+
+
+def test_a_model_is_sent_by_its_name():
+    sent = options.read(Config(method="model", model="tint", preset="draft", style=50), True).parameters
+    assert sent == {"method": "model:tint", "preset": "draft", "device": "auto", "seed": None}
+    assert options.read(Config(method="poisson", model="tint"), True).parameters["method"] == "poisson"
+
+
+@pytest.mark.parametrize("model", [None, ""])
+def test_no_model_is_told_apart(model):
+    assert options.read(Config(method="model", model=model), True).parameters["method"] == options.NO_MODEL
+    assert "style" not in options.uses(options.NO_MODEL)
 
 
 def test_whole_numbers_have_the_engines_limits():

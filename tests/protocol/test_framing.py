@@ -29,6 +29,7 @@ MESSAGES = {
     "adjust": Message("adjust", {**OWN, "sliders": {"style": 20.5}}),
     "finish": Message("finish", OWN),
     "cancel": Message("cancel", OWN),
+    "models?": Message("models"),
     "results?": Message("results", {"owner": OWNER}),
     "fetch": Message("fetch", OWN),
     "release": Message("release", OWN),
@@ -45,6 +46,7 @@ MESSAGES = {
     "result": Message("result", {"job": JOB, "box": [1, 2, 2, 1], "report": {"seed": 1}}, {"layer": LAYER}),
     "failed": Message("failed", {"job": JOB, "code": "mask-empty", "message": "Empty.", "hint": "Select."}),
     "cancelled": Message("cancelled", {"job": JOB}),
+    "models!": Message("models", {"models": [{"name": "tint", "title": "A tint"}]}),
     "results!": Message("results", {"results": [{"job": JOB, "label": LABEL, "ended": 1.5, "box": [1, 2, 2, 1], "bytes": 32}]}),
     "released": Message("released", {"job": JOB}),
     "status!": Message("status", {"status": {"pid": 7}}),
@@ -69,7 +71,7 @@ def test_every_message_has_golden_frames():
     assert {name.rstrip("?!") for name in GOLDEN} == known
 
 
-HEAD = b"DIB\x03"
+HEAD = framing.preamble()
 
 
 def header(**changes) -> bytes:
@@ -137,6 +139,7 @@ WRONG = {
     "job": [*NO_TEXT, "", "short", JOB.upper(), JOB + "0", JOB + "\n"],
     "owner": [*NO_TEXT, "", "short", OWNER + "0"],
     "label": [*NO_MAPPING, {}, {"image": "a"}, {**LABEL, "path": "b"}, {**LABEL, "layer": 5}, {**LABEL, "layer": "x" * 201}],
+    "models": [None, {}, "[]", [5], [{}], [{"name": "tint"}], [{"name": "tint", "title": 5}]],
     "results": [None, {}, "[]", [5]],
     "keep": [None, 1, "yes"],
     "offset": [None, 5, [0], [0, 0, 0], [0, 0.5], [0, True], [0, 2**31]],

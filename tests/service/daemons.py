@@ -28,6 +28,7 @@ class Daemon:
             **os.environ,
             "BLEND_DAEMON_RUNTIME_DIR": str(self.folder / "run"),
             "BLEND_DAEMON_STATE_DIR": str(self.folder / "state"),
+            "BLEND_DAEMON_MODELS_DIR": str(self.folder / "models"),
         }
         self.address = f"ipc://{self.folder}/run/socket"
         self.process: subprocess.Popen | None = None
@@ -66,8 +67,8 @@ def array(raster: Raster):
     return np.frombuffer(raster.data, raster.dtype).reshape(raster.shape)
 
 
-def until(client: Client, job: str, *types: str, limit: float = 60):
-    """The first message of that job of one of these types."""
+def until(client: Client, job: str | None, *types: str, limit: float = 60):
+    """The first message of that job, None: of none, of one of these types."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         client.wait(0.1)

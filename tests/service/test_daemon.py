@@ -272,14 +272,14 @@ def test_status_answers_while_the_worker_computes(daemon, send):
 def submit_frames(parameters="{}", shape=(1, 1, 3)) -> list[bytes]:
     frames = [{"name": name, "dtype": "uint8", "shape": shape} for name in ("source", "target")]
     header = {"type": "submit", "job": "0" * 32, "owner": "0" * 32, "offset": [0, 0], "parameters": "HERE", "frames": frames}
-    return [b"DIB\x03", json.dumps(header).replace('"HERE"', parameters).encode(), b"123", b"456"]
+    return [framing.preamble(), json.dumps(header).replace('"HERE"', parameters).encode(), b"123", b"456"]
 
 
 GARBAGE = {
     "not of this protocol": ([b"garbage"], "message-invalid"),
     "empty frames": ([b"", b""], "message-invalid"),
-    "no type": ([b"DIB\x03", b"{}"], "message-invalid"),
-    "no fields": ([b"DIB\x03", b'{"type":"submit","frames":[]}'], "message-invalid"),
+    "no type": ([framing.preamble(), b"{}"], "message-invalid"),
+    "no fields": ([framing.preamble(), b'{"type":"submit","frames":[]}'], "message-invalid"),
     "another version": ([b"DIB\x63", b"{}"], "protocol-mismatch"),
     "huge picture": (submit_frames(shape=(60_000, 60_000, 4)), "image-too-large"),
     "not a number": (submit_frames(parameters='{"style":NaN}'), "message-invalid"),

@@ -19,12 +19,13 @@ import pytest
 import zmq
 import zmq.asyncio
 from daemons import until, wait_for
+from onnx_models import tint, written
 from zmq.utils import z85
 
 from blend_daemon import __version__
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import client as protocol_client
-from blend_daemon.protocol import keys, messages
+from blend_daemon.protocol import framing, keys, messages
 from blend_daemon.protocol.client import Client, Raster
 
 DRAFT, LONG = {"preset": "draft"}, {"preset": "paper"}
@@ -162,6 +163,14 @@ def test_a_paired_client_gets_the_same_bytes(paired, listening, send):
     assert bytes(one.rasters["layer"].data) == bytes(other.rasters["layer"].data)
 
 
+def test_a_paired_client_is_told_of_the_daemons_models(paired, listening):
+    (listening.folder / "models").mkdir()
+    written(listening.folder / "models", "tint", tint(), title="A tint")
+    with paired("desk").client() as client:
+        client.ask_models()
+        assert until(client, None, "models").header["models"] == [{"name": "tint", "title": "A tint"}]
+
+
 def test_an_unpaired_address_or_name_is_refused_before_anything_is_sent(computer):
     for name in ("box", "tcp://127.0.0.1:9"):
         with pytest.raises(BlendError) as error:
@@ -189,7 +198,7 @@ def test_nothing_but_a_paired_curve_key_gets_an_answer(listening, mechanism):
         raw.curve_serverkey = z85.encode(bytes.fromhex(listening.command("keys").stdout.split()[1]))
         raw.curve_publickey, raw.curve_secretkey = zmq.curve_keypair()
     raw.connect(listening.tcp)
-    raw.send_multipart([b"DIB\x03", b'{"frames":[],"type":"hello"}'])
+    raw.send_multipart([framing.preamble(), b'{"frames":[],"type":"hello"}'])
     assert not raw.poll(700)
     context.destroy(0)
 
@@ -323,7 +332,7 @@ def asked_as(uid: int, address: str, kind: str = "DEALER", header: str = '{"fram
         "import os, sys, zmq\n"
         "os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))\n"
         "s = zmq.Context().socket(getattr(zmq, sys.argv[3])); s.linger = 0; s.connect(sys.argv[2])\n"
-        "s.send_multipart([b'DIB\\x03', sys.argv[4].encode()])\n"
+        f"s.send_multipart([{framing.preamble()}, sys.argv[4].encode()])\n"
         "if s.poll(2000): print(s.recv_multipart()[1].decode())"
     )
     command = [sys.executable, "-c", code, str(uid), address, kind, header]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from daemons import Daemon, array, gone, until
 
 from blend_daemon.engine import Parameters, Problem, blend
-from blend_daemon.protocol.client import Client
+from blend_daemon.protocol import framing
+from blend_daemon.protocol.client import Client, Message
+from blend_daemon.service import answers
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +21,7 @@ def serving(tmp_path_factory):
     """A daemon with models, whose hang limit is short."""
     daemon = Daemon()
     folder = tmp_path_factory.mktemp("models")
-    made.written(folder, "tint", made.tint())
+    made.written(folder, "tint", made.tint(), title="A tint")
     made.written(folder, "endless", made.endless(), seconds=1)
     made.written(folder, "patient", made.endless(), seconds=600)
     made.written(folder, "deaf", made.one_long_step(), seconds=0.5)
@@ -52,6 +55,26 @@ def test_no_path_from_the_wire_is_opened(name, serving, send):
         failed = failure(client, send(client, f"model:{name}"))
     assert failed["code"] == "parameter-invalid"
     assert "model:NAME" in failed["hint"]
+
+
+def test_the_daemon_tells_which_models_there_are(serving):
+    with Client(serving.address) as client:
+        client.ask_models()
+        told = until(client, None, "models").header["models"]
+    assert told == [{"name": name, "title": "A tint" if name == "tint" else ""} for name in ("deaf", "endless", "patient", "tint")]
+
+
+def test_more_models_than_a_message_holds_and_one_whose_manifest_is_broken(model_folder):
+    (model_folder / "tint.json").write_text("{")
+    for number in range(400):
+        (model_folder / f"m{number:03}.onnx").touch()
+        (model_folder / f"m{number:03}.json").write_text(json.dumps({"title": 200 * "ä"}))
+    first = answers.listed_models()
+    assert 10 < len(first) < 400
+    framing.decode([bytes(frame) for frame in framing.encode(Message("models", {"models": first}))])
+    for path in model_folder.glob("m*"):
+        path.unlink()
+    assert answers.listed_models() == [{"name": "tint", "title": ""}]
 
 
 def test_a_model_that_the_daemon_does_not_have_is_told(serving, send):

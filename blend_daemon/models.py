@@ -1,4 +1,5 @@
-"""The models that the user added: `NAME.onnx` and its manifest `NAME.json` in one folder, found by name alone."""
+"""The models that the user added: `NAME.onnx` and its manifest `NAME.json` in one folder, found by name alone. Standard library only: the
+broker lists them."""
 
 from __future__ import annotations
 
@@ -6,8 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from blend_daemon.engine.manifest import Manifest
 from blend_daemon.errors import BlendError
+from blend_daemon.manifest import Manifest
 from blend_daemon.methods import MODEL
 from blend_daemon.protocol import runtime
 
@@ -25,15 +26,27 @@ def path(name: str) -> Path:
     known = names()
     if name not in known:
         hint = f"There are: {', '.join(known)}." if known else "Add one with `blend-daemon models add FILE`."
-        raise BlendError("model-unknown", f"There is no model {name!r} on this computer.", hint)
+        raise BlendError("model-unknown", f"There is no model {name!r}.", hint)
     return runtime.models_dir() / f"{name}.onnx"
 
 
 def load(name: str) -> tuple[bytes, Manifest]:
     """A model's file and manifest. Raises BlendError `model-unknown`, `model-unreadable`, `model-too-large`, `manifest-invalid`."""
-    file = path(name)
-    manifest = file.with_suffix(".json")
-    return read(file, LARGEST), Manifest.parse(read(manifest, LARGEST_MANIFEST), str(manifest))
+    return read(path(name), LARGEST), manifest(name)
+
+
+def manifest(name: str) -> Manifest:
+    """The manifest of a model that is there. Raises BlendError `model-unreadable`, `model-too-large`, `manifest-invalid`."""
+    file = runtime.models_dir() / f"{name}.json"
+    return Manifest.parse(read(file, LARGEST_MANIFEST), str(file))
+
+
+def title(name: str) -> str:
+    """What a model's manifest calls it, "" if it says nothing or cannot be read."""
+    try:
+        return manifest(name).title
+    except BlendError:
+        return ""
 
 
 def read(file: Path, largest: int) -> bytes:
