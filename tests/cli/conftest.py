@@ -11,7 +11,7 @@ from pictures import save
 
 @pytest.fixture
 def case(tmp_path, cat, coffee, disc):
-    """Paths of a source, a mask and a target, and a function that runs the command on them."""
+    """Paths of a source, a mask and a target, and a function that runs the command on them: a few iterations, unless told otherwise."""
 
     class Case:
         folder = tmp_path
@@ -20,7 +20,7 @@ def case(tmp_path, cat, coffee, disc):
         def words(self, **changes) -> list[str]:
             given = {
                 "source": self.source, "mask": self.mask, "target": self.target, "offset": "20,10", "output": self.out, "preset": "draft",
-                **changes,
+                "iterations": 4, **changes,
             }  # fmt: skip
             return ["blend", *(f"--{k}={v}" if v is not True else f"--{k}" for k, v in given.items() if v is not None)]
 

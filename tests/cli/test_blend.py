@@ -53,7 +53,7 @@ def test_the_output_is_the_target_outside_the_mask_in_its_mode_and_depth(kind, d
 
 def test_layer_and_metadata(case, coffee, disc):
     layer, metadata = case.folder / "layer.png", case.folder / "m.json"
-    assert case.run(layer=layer, metadata=metadata, seed=7).returncode == 0
+    assert case.run(layer=layer, metadata=metadata, seed=7, iterations=None).returncode == 0
     pixels, out = load(layer), load(case.out)
     assert pixels.shape == (96, 128, 4)
     assert np.array_equal(pixels[:, :, 3], mask_on_canvas(disc))
@@ -82,8 +82,8 @@ def test_a_negative_offset(words, case, coffee, disc):
 
 def test_the_daemon_gives_the_same_bytes(case, fresh_daemon):
     environment = {k: v for k, v in fresh_daemon.environment.items() if k.startswith("BLEND_DAEMON")}
-    assert case.run(output=case.folder / "here.png").returncode == 0
-    done = case.run(environment, daemon=True)
+    assert case.run(output=case.folder / "here.png", iterations=None).returncode == 0
+    done = case.run(environment, daemon=True, iterations=None)
     assert (done.returncode, done.stderr) == (0, "")
     assert case.out.read_bytes() == (case.folder / "here.png").read_bytes()
     assert fresh_daemon.command("status").returncode == 0, "the daemon that was started on demand goes on"
@@ -119,7 +119,7 @@ def on_a_terminal(command: list[str], environment=None, watch=lambda shown: None
 
 
 def test_a_progress_bar_on_a_terminal_alone(case):
-    command = [sys.executable, "-m", "blend_daemon.cli", *case.words()]
+    command = [sys.executable, "-m", "blend_daemon.cli", *case.words(iterations=None)]
     shown = on_a_terminal(command)
     assert "stage 1" in shown
     assert "loss" in shown
@@ -260,7 +260,7 @@ def test_without_permission_nothing_is_written(what, case):
 
 
 def test_ctrl_c_leaves_nothing(case):
-    command = [str(Path(sys.executable).parent / "blend-daemon"), *case.words(preset="paper")]
+    command = [str(Path(sys.executable).parent / "blend-daemon"), *case.words(preset="paper", iterations=None)]
     before = sorted(case.folder.iterdir())
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(6)

@@ -36,7 +36,7 @@ def test_added_listed_used_and_removed(models, case, capsys):
     assert models("list") == 0
     assert capsys.readouterr().out == "model:My-Tint  A tint  CC0-1.0\n"
     tinted = models.brought / "tinted.png"
-    done = case.run(method="model:My-Tint", output=tinted)
+    done = case.run(method="model:My-Tint", output=tinted, iterations=None)
     assert (done.returncode, done.stderr) == (0, "")
     assert case.run(method="copy-paste").returncode == 0
     out, copied, target = load(tinted), load(case.out), load(case.target)

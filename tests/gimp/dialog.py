@@ -16,10 +16,10 @@ from gi.repository import Gimp
 from inside import NAME, WORK, Client, blend, check, lost, picture, pixels, rectangle, shot
 from screen import GIMP, launch, press, press_in_gimp, screenshot, settle, until, window, windows, xdotool
 
-from blend_daemon.protocol import keys
+from blend_daemon.protocol import keys, runtime
 
 DIALOG, DAEMON, RECOVER, METHODS = "^Deep Image Blending", "^Blend Daemon", "^Recover Blends", "^Compare Methods"
-LOOK = float(os.environ.get("LOOK", "1.5"))  # s after which a picture of the running blend is taken
+LOOK = 1.5  # s after which a picture of the running blend is taken
 QUICK = 8  # iterations, where what comes of it matters and not how
 NAMES = ["object", "picture"]
 BLENDED = ["object blended", "object", "picture"]
@@ -89,16 +89,29 @@ def ended():
 
 def begin(dialog, key="alt+b"):
     """Start a blend. Returns what waits for its end."""
-    time.sleep(1.0)
+    settle(dialog, 0.3)  # with the sketch
     before = ended()
     screenshot(f"{ACTION}-idle", DIALOG)
     press(dialog, key)
 
     def wait():
         until(lambda: ended() > before, "the end of the blend")
-        time.sleep(0.7)
+        settle(dialog, 0.5)
 
     return wait
+
+
+def under_way():
+    """Wait until a job runs."""
+    with Client() as client:
+        until(lambda: (client.status() or {}).get("running"), "a blend that runs")
+
+
+def look(name):
+    """A picture of the running blend, for people."""
+    if "SCREENSHOTS" in os.environ:
+        time.sleep(LOOK)
+        screenshot(name, DIALOG)
 
 
 def insert(dialog):
@@ -108,8 +121,7 @@ def insert(dialog):
 
 def begin_and_insert(dialog, key="alt+b"):
     wait = begin(dialog, key)
-    time.sleep(LOOK)
-    screenshot(f"{ACTION}-running", DIALOG)
+    look(f"{ACTION}-running")
     wait()
     insert(dialog)
 
@@ -174,10 +186,9 @@ def reblend():
 def steer():
     def user(dialog):
         wait = begin(dialog)
-        press(dialog, "alt+u")
-        xdotool("key", "ctrl+a", "3", "Tab")
-        time.sleep(LOOK)
-        screenshot("steer-running", DIALOG)
+        under_way()
+        press(dialog, "alt+u", "ctrl+a", "3", "Tab")
+        look("steer-running")
         wait()
         insert(dialog)
 
@@ -189,8 +200,8 @@ def steer():
 def keep():
     def user(dialog):
         begin(dialog)
-        time.sleep(LOOK)
-        screenshot("keep-running", DIALOG)
+        under_way()
+        look("keep-running")
         while windows(DIALOG):
             press(dialog, "alt+k")
             time.sleep(0.7)
@@ -203,7 +214,7 @@ def keep():
 def preset():
     def user(dialog):
         press(dialog, "alt+p", "Down")
-        time.sleep(0.5)
+        settle(dialog, 0.3)
         screenshot("preset-chosen", DIALOG)
         begin_and_insert(dialog)
 
@@ -215,10 +226,13 @@ def preset():
 def stopped():
     def user(dialog):
         begin(dialog)
-        time.sleep(LOOK)
+        under_way()
+        time.sleep(1.0)  # so that there is something to give
         with Client() as client:
             client.shutdown()
-        time.sleep(9.0)  # the daemon gives a job that runs a moment, and then takes the best so far
+            # The daemon gives a job that runs a moment, and then takes the best so far. Our client stays, or would take its word along.
+            until(lambda: not runtime.socket_path().exists(), "the end of the daemon")
+        settle(dialog, 0.5)
         screenshot("stopped-result", DIALOG)
         begin(dialog, "alt+g")()
         insert(dialog)
@@ -232,7 +246,7 @@ def cancel():
 
     def while_it_runs(dialog):
         begin(dialog)
-        time.sleep(LOOK)
+        under_way()
         press(dialog, "Escape")
 
     def when_it_is_done(dialog):
@@ -269,7 +283,7 @@ def closed():
 
 def recover():
     def user(dialog):
-        time.sleep(1.0)
+        settle(dialog, 0.3)
         screenshot("recover-list", RECOVER)
         press(dialog, "Return")
 
@@ -305,7 +319,7 @@ def launched():
         before = pixels(scene.image)
         time.sleep(1.0)
         press_in_gimp("ctrl+f")
-        until(lambda: client.status()["running"], "a third blend")
+        until(lambda: (client.status() or {}).get("running"), "a third blend")
         time.sleep(1.0)
         screenshot("launched-progress", GIMP)
         press_in_gimp("Escape")
@@ -317,7 +331,6 @@ def launched():
 
 def help_page():
     def user(dialog):
-        time.sleep(1.0)
         press(dialog, "alt+h")
         until(lambda: os.path.exists(os.path.join(WORK, "opened")), "a browser", 20)
         press(dialog, "Escape")
@@ -344,13 +357,13 @@ def compare():
     """A method is chosen by a click on its picture."""
 
     def user(dialog):
-        time.sleep(1.0)
+        settle(dialog, 0.3)
         press(dialog, "alt+m", "Tab", "space")
         methods = window(METHODS)
         settle(methods)
         screenshot("compare-methods", METHODS)
         press(methods, *["Tab"] * 6, "space")  # from the first to the last
-        time.sleep(1.0)
+        until(lambda: not windows(METHODS), "the end of the comparison")
         screenshot("compare-chosen", DIALOG)
         begin_and_insert(dialog)
 
@@ -413,18 +426,17 @@ def without_models(*names):
 
 def daemon():
     def user(dialog):
-        time.sleep(1.0)
+        settle(dialog, 0.3)
         screenshot("daemon-idle", DAEMON)
         press(dialog, "alt+t")
         settle(dialog)
         screenshot("daemon-tested", DAEMON)
         press(dialog, "alt+i")
         question = window("^Pair with")
-        xdotool("windowfocus", "--sync", question)
-        xdotool("type", "blend-daemon pair studio tcp://studio:47811 " + 64 * "a")
+        xdotool("windowfocus", "--sync", question, "type", "blend-daemon pair studio tcp://studio:47811 " + 64 * "a")
         screenshot("daemon-pairing", "^Pair with")
-        xdotool("key", "Return")
-        time.sleep(1.0)
+        press(question, "Return")
+        until(lambda: keys.daemons() and not windows("^Pair with"), "a paired daemon", 20)
         screenshot("daemon-paired", DAEMON)
         press(dialog, "alt+l")
 

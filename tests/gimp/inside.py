@@ -1,5 +1,6 @@
 """What the scripts that run inside GIMP share: an image with two layers, calls of the procedure, and what must hold after one."""
 
+import functools
 import os
 import struct
 import sys
@@ -25,12 +26,27 @@ def case(function):
     return function
 
 
+@functools.cache
+def loaded(file):
+    """A picture's pixels and what they are, read once: GIMP starts a plug-in for each file that it loads."""
+    image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(os.path.join(WORK, file)))
+    (layer,) = image.get_layers()
+    kind, form = (Gimp.ImageType.RGBA_IMAGE, "R'G'B'A u8") if layer.has_alpha() else (Gimp.ImageType.RGB_IMAGE, "R'G'B' u8")
+    width, height = layer.get_width(), layer.get_height()
+    data = layer.get_buffer().get(Gegl.Rectangle.new(0, 0, width, height), 1.0, form, Gegl.AbyssPolicy.NONE)
+    image.delete()
+    return kind, form, width, height, data
+
+
 def layer_of(image, file, x=0, y=0, name="object", alpha=True, parent=None, position=0):
-    loaded = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(os.path.join(WORK, file)))
-    layer = Gimp.Layer.new_from_drawable(loaded.get_layers()[0], image)
+    kind, form, width, height, data = loaded(file)
+    layer = Gimp.Layer.new(image, name, width, height, kind, 100, Gimp.LayerMode.NORMAL)
     image.insert_layer(layer, parent, position)
-    loaded.delete()
-    layer.set_name(name)
+    buffer = layer.get_buffer()
+    buffer.set(Gegl.Rectangle.new(0, 0, width, height), form, data)
+    buffer.flush()
+    del buffer
+    layer.update(0, 0, width, height)
     layer.set_offsets(x, y)
     if alpha:
         layer.add_alpha()
@@ -56,8 +72,11 @@ def blend(image, layers, mode=Gimp.RunMode.NONINTERACTIVE, **arguments):
     return procedure.run(config)
 
 
-def pixels(image, rect=None, kind="R'G'B'A float"):
+def pixels(image, rect=None, kind=None):
     """What is visible, as floats or as bytes."""
+    # An indexed image is read as the bytes that it holds: each duplicate has a palette of its own, from which babl takes the way to
+    # floats that is the fastest at that moment, and they differ in the last bit.
+    kind = kind or ("R'G'B'A u8" if image.get_base_type() == Gimp.ImageBaseType.INDEXED else "R'G'B'A float")
     rect = rect or (0, 0, image.get_width(), image.get_height())
     copy = image.duplicate()
     visible = Gimp.Layer.new_from_visible(copy, copy, "visible")
@@ -116,10 +135,8 @@ def stored(layer):
 
 
 def rectangle(image, x, y, w, h):
-    return [
-        float(x <= k % image.get_width() < x + w and y <= k // image.get_width() < y + h)
-        for k in range(image.get_width() * image.get_height())
-    ]
+    width, height = image.get_width(), image.get_height()
+    return [float(x <= k % width < x + w and y <= k // width < y + h) for k in range(width * height)]
 
 
 def cut_out(layer, x, y, w, h):

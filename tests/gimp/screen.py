@@ -24,7 +24,14 @@ def until(truth, what, patience=60):
 
 
 def windows(title):
-    return xdotool("search", "--onlyvisible", "--name", title)
+    """The windows with such a title that are seen now."""
+
+    def search():
+        done = subprocess.run(["xdotool", "search", "--onlyvisible", "--name", title], capture_output=True, text=True)
+        # One that meets a window which is just going dies of it and finds nothing.
+        return None if "X Error" in done.stderr else (done.stdout.split(),)
+
+    return until(search, "a search for windows", 10)[0]
 
 
 def window(title, patience=30):
@@ -32,38 +39,39 @@ def window(title, patience=30):
 
 
 def press(window, *keys):
-    xdotool("windowfocus", "--sync", window)
-    xdotool("key", *keys)
+    # In one call: if the window has gone, xdotool ends before a key can reach another one.
+    xdotool("windowfocus", "--sync", window, "key", *keys)
 
 
 def press_in_gimp(*keys):
-    press(window(GIMP), *keys)  # waited for: a search finds nothing while another window is just going
+    press(window(GIMP), *keys)
 
 
 def launch(command):
     """Find a command with GIMP's own search and start it, as a user would from the menu."""
     press_in_gimp("slash")
-    search = window("Search Actions")
-    xdotool("windowfocus", "--sync", search)
-    xdotool("type", "--delay", "30", command)
+    xdotool("windowfocus", "--sync", window("Search Actions"), "type", "--delay", "30", command)
     time.sleep(1.0)
     xdotool("key", "Return")
 
 
 def screenshot(name, title):
+    """A picture for people, if they asked for some or something failed."""
+    if "SCREENSHOTS" not in os.environ and name != "failed":
+        return
     for found in windows(title):
         xdotool("windowraise", found)  # no window manager does it
     time.sleep(0.3)
     subprocess.run(["import", "-window", "root", os.path.join(WORK, f"dialog-{name}.png")])
 
 
-def settle(window):
-    """Wait until a window's picture does not change any more: the blend is done."""
+def settle(window, pause=1.5):
+    """Wait until a window's picture has not changed for `pause` s."""
     last, end = None, time.time() + 60
     while time.time() < end:
         now = subprocess.run(["import", "-window", window, "rgb:-"], capture_output=True).stdout
         if now and now == last:
             return
         last = now
-        time.sleep(1.5)
+        time.sleep(pause)
     raise AssertionError("the window does not come to rest")

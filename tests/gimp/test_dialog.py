@@ -22,8 +22,10 @@ def use_dialog(gimp, daemon):
         (work / "opened").unlink(missing_ok=True)
         for stale in gimp.profile.glob("plug-in-settings/*"):
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-        done = gimp.run(HERE / "dialog.py", screen=True, ACTION=action, **environment)
         shots = os.environ.get("SCREENSHOTS")
+        if shots:
+            environment["SCREENSHOTS"] = shots
+        done = gimp.run(HERE / "dialog.py", screen=True, ACTION=action, **environment)
         if shots:
             Path(shots).mkdir(parents=True, exist_ok=True)
             for shot in work.glob("dialog-*.png"):
