@@ -30,7 +30,7 @@ FAINT = 1e-6  # screening of an island
 # Of a coarser grid's edge to known pixels, which are three quarters of a cell nearer than the next cell, so that it loses less than half.
 DIRICHLET = 0.6
 # A coarser grid knows the mask's edge badly: on the RIMS finest grids, pixels within RIM px of a known one take more steps, of
-# Gauss-Seidel, before and after it is asked (Trottenberg, Multigrid, 5.1 ff.). Three for an error per iteration divided by 10.
+# Gauss-Seidel, before and after it is asked (Trottenberg, Multigrid, 5.1 ff.).
 RIM, RELAXATIONS, RIMS = 3, 3, 3
 COARSEST = 64  # unknowns at most that are solved for at once, by their inverse matrix
 
