@@ -35,7 +35,7 @@ CUT = 2  # px around a pixel of the mask's edge within which the source must be 
 # Share of its own spread that an object keeps in the flattest surroundings, in luma and chroma, and takes in the most vivid ones. In luma
 # it keeps more: an object that has lost its light and shade is lost.
 LEAST_LUMA, LEAST_CHROMA, MOST_SPREAD = 0.65, 0.45, 1.3
-ITERATIONS = 12
+ITERATIONS = 9
 
 
 @dataclass(frozen=True)
