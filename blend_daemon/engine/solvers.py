@@ -21,10 +21,9 @@ from blend_daemon.errors import BlendError
 
 Steps = Iterator[tuple[Tensor, float, int]]
 TOLERANCE = 0.25 / 255
-CONTRACTION = (
-    1 / 5
-)  # of the error by an iteration of conjugate gradients with a V-cycle, assumed at best: measured 1/4 to 1/15, and 1/2 among
-# thousands of known pixels that lie alone
+# Of the error by an iteration of conjugate gradients with a V-cycle, assumed at best: measured 1/4 to 1/15, and 1/2 among thousands of
+# known pixels that lie alone.
+CONTRACTION = 1 / 5
 LOOK = 16  # sweeps of Gauss-Seidel between two looks at the change
 MOST_DIRECT = 4_000_000  # unknowns; the factors take about 1 kB for each
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import options
-from canvas import View
 from geometry import unscaled
 from gi.repository import GdkPixbuf, GLib, Gtk
 from preview import lay, pixbuf
+from scene import View
 from sketcher import Sketcher
 from words import sentence
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 
-import canvas
 import gi
 import options
+import rasters
 
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
 import comparison
-from canvas import Scene, Subject
 from geometry import unscaled
 from gi.repository import Gimp, GimpUi, GLib, GObject, Gtk
 from model_list import ModelList
 from preview import CURVE, Curve, Preview
+from scene import Scene, Subject, View
 from session import Session, command
 from sketcher import Sketcher
 from words import sentence
@@ -61,7 +61,7 @@ class BlendDialog:
     def __init__(self, procedure, image, subject: Subject, config) -> None:
         self._image, self._subject, self._config = image, subject, config
         self._scene: Scene | None = None
-        self._view: canvas.View | None = None
+        self._view: View | None = None
         self._session: Session | None = None
         self._steps = None
         self._moved: dict[str, float] = {}
@@ -239,7 +239,7 @@ class BlendDialog:
         elif self._view is not None and self._sketcher is not None:
             self._sketcher.want(self._view, self._options().parameters)
 
-    def _show_sketch(self, message, view: canvas.View) -> None:
+    def _show_sketch(self, message, view: View) -> None:
         if view is not self._view or self._steps is not None or self._result() is not None:
             return
         if options.method(self._config) == options.NO_MODEL:
@@ -360,7 +360,7 @@ class BlendDialog:
             self._insert()
             return
         result = self._result()
-        self._preview.show_layer(canvas.shown(result.rasters["layer"]), tuple(result.header["box"]))
+        self._preview.show_layer(rasters.shown(result.rasters["layer"]), tuple(result.header["box"]))
         self._set_state()
         seconds = round(time.monotonic() - self._began)
         self._say(_("Done in {seconds} s. Insert it, or change the controls and blend again.").format(seconds=seconds), 1.0)

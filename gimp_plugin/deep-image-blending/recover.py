@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import canvas
+import insertion
 from gi.repository import Gimp, GLib
 from session import command
 
@@ -63,11 +63,11 @@ def _insert(client: Client, image, entry: dict[str, Any]) -> None:
     if result.type == "failed":
         raise failure(result)
     raster = result.rasters["layer"]
-    canvas.check_mode(image, raster)
+    insertion.check_mode(image, raster)
     name = _("{name} blended").format(name=entry["label"].get("layer", ""))
     image.undo_group_start()
     try:
-        layer = canvas.add_layer(image, raster, tuple(result.header["box"]), name.strip(), None, 0)
+        layer = insertion.add_layer(image, raster, tuple(result.header["box"]), name.strip(), None, 0)
         image.set_selected_layers([layer])
     finally:
         image.undo_group_end()

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import canvas
+import insertion
 import options
-from canvas import Scene, Subject
 from gi.repository import Gimp, GLib
 from options import Options
+from scene import Scene, Subject
 
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import messages
@@ -165,7 +165,7 @@ class Session:
         header = self.result.header
         if chosen is not None:
             self._options = replace(self._options, output=chosen.output, hide_source=chosen.hide_source)
-        canvas.insert(self._image, self._subject, self._options, self.result.rasters["layer"], tuple(header["box"]), header["report"])
+        insertion.insert(self._image, self._subject, self._options, self.result.rasters["layer"], tuple(header["box"]), header["report"])
         self._client.release(self._job)
         for note in header["report"]["notes"]:
             Gimp.message(note)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from canvas import View
+from scene import View
 
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol.client import Client, Message

@@ -1,29 +1,26 @@
-"""GIMP images to rasters and back. The only file that touches pixels.
+"""What of a GIMP image is to be blended, as rasters.
 
-All pixels are read from a duplicate of the image, so that layer masks, filters and visibility can be worked on freely: whatever
-happens, the user's image is touched by `insert` alone.
+All pixels are read from duplicates of the image, so that layer masks, filters and visibility can be worked on freely and the user's image
+stays untouched.
 """
 
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from geometry import Rect, grown, intersection, scaled
+import rasters
+from geometry import Rect, grown, intersection
 from gi.repository import Gegl, Gimp, GLib
-from options import SLIDER_NAMES, Options
+from options import Options
 
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol.framing import Raster
 
 PARASITE = "deep-image-blending"
 CONTEXT = 2  # px of the source around the selection: gradients on its edge need the neighbours
-TYPE_CODE = {"uint8": "B", "uint16": "H", "float32": "f"}
-BABL = {"uint8": "u8", "uint16": "u16", "float32": "float"}
-OPAQUE = {"uint8": 255, "uint16": 65535, "float32": 1.0}
 
 
 def _(text):
@@ -93,7 +90,7 @@ class Scene:
     def __init__(self, image: Gimp.Image, subject: Subject, options: Options) -> None:
         Gegl.init(None)
         below = _target_layer(image, subject.source, options)
-        self._dtype, self._depth = _dtype(image), _depth(image)
+        self._dtype, self._depth = rasters.depth_of_colours(image), rasters.depth(image)
         self._canvas: Rect = (0, 0, image.get_width(), image.get_height())
         # Two duplicates, because merging filters changes the values of a soft selection.
         self._copy, self._shape = image.duplicate(), image.duplicate()
@@ -130,8 +127,8 @@ class Scene:
         x, y, width, height = self._rect
         left, top = self._origin
         return Request(
-            _pixels(self._source, (x - left, y - top, width, height), self._dtype),
-            _pixels(self._target, self._canvas, self._dtype),
+            rasters.colours(self._source, (x - left, y - top, width, height), self._dtype),
+            rasters.colours(self._target, self._canvas, self._dtype),
             self._mask(self._rect),
             (x, y),
         )
@@ -142,21 +139,21 @@ class Scene:
         x, y, width, height = self.part
         left, top = self._origin
         return View(
-            _pixels(self._source, (x - left, y - top, width, height), "uint8", scale, colour=True),
-            _pixels(self._target, self.part, "uint8", scale, colour=True),
+            rasters.colours(self._source, (x - left, y - top, width, height), "uint8", scale, always_rgb=True),
+            rasters.colours(self._target, self.part, "uint8", scale, always_rgb=True),
             self._mask(self.part, scale),
             self.part,
         )
 
     def picture(self, part: Rect, scale: float, pasted: bool) -> Raster:
         """A part of the canvas, as uint8 RGBA at `scale`: the target alone, or with the object pasted over it as it is."""
-        return _pixels(self._pasted_over() if pasted else self._target, part, "uint8", scale, colour=True)
+        return rasters.colours(self._pasted_over() if pasted else self._target, part, "uint8", scale, always_rgb=True)
 
     def _mask(self, rect: Rect, scale: float = 1.0) -> Raster | None:
         if not self._selected:
             return None
-        # A selection is linear. It is read as it is stored: babl needs 0.3 s to find the way from these integers to floats.
-        return _read(self._shape.get_selection(), rect, scale, f"Y {BABL[self._depth]}", self._depth, 1)
+        # As it is stored: babl needs 0.3 s to find the way from these integers to floats.
+        return rasters.mask(self._shape.get_selection(), rect, self._depth, scale)
 
     def _masked_rect(self, name: str) -> Rect:
         """The part of the source to send, in pixels of the canvas."""
@@ -190,7 +187,7 @@ class Scene:
             if self._selected:
                 mask = pasted.create_mask(Gimp.AddMaskType.WHITE)
                 pasted.add_mask(mask)
-                _write(mask, self._mask((*self._origin, pasted.get_width(), pasted.get_height())), f"Y {BABL[self._depth]}")
+                rasters.write(mask, self._mask((*self._origin, pasted.get_width(), pasted.get_height())), rasters.linear(self._depth))
             self._pasted = Gimp.Layer.new_from_visible(copy, copy, "pasted")
         return self._pasted
 
@@ -208,145 +205,6 @@ class View:
     target: Raster
     mask: Raster | None
     part: Rect
-
-
-def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster, box: Rect, report: Mapping[str, Any]) -> Gimp.Layer:
-    """Insert the blended layer as `options.output` says, as one undo step. The layer carries the report and the call as a parasite.
-
-    Raises
-    ------
-    BlendError
-        `layer-gone`, `wrong-mode`: the image or the layer was closed or converted meanwhile
-    """
-    source, blended = subject.source, subject.blended
-    if not image.is_valid() or not source.is_valid() or source.get_image() != image:
-        raise BlendError(
-            "layer-gone",
-            _("The image or the layer was closed while it was being blended."),
-            _("The blend is kept: Filters > Combine > Recover Blends… inserts it."),
-        )
-    check_mode(image, raster)
-    place = blended if blended is not None and blended.is_valid() and blended.get_image() == image else source
-    replace = options.output == "replace"
-    name = place.get_name() if replace or place != source else _("{name} blended").format(name=source.get_name())
-    image.undo_group_start()
-    try:
-        layer = add_layer(image, raster, box, name, place.get_parent(), image.get_item_position(place))
-        if options.output == "new-layer-with-mask":
-            _move_alpha_to_mask(layer, raster)
-        # A source that is removed cannot be found again: the layer then blends as a layer of its own.
-        about = {} if replace else {"gimp": {"source": source.get_tattoo(), "arguments": _arguments(options, report)}}
-        # Undoable, because GIMP forgets what could be redone when it undoes a step with a parasite that is not.
-        flags = Gimp.PARASITE_PERSISTENT | Gimp.PARASITE_UNDOABLE
-        layer.attach_parasite(Gimp.Parasite.new(PARASITE, flags, json.dumps({**report, **about}).encode()))
-        if place != source:
-            image.remove_layer(place)
-        if replace:
-            image.remove_layer(source)
-        elif options.hide_source:
-            source.set_visible(False)
-        layer.set_name(name)  # GIMP has numbered it if what it replaces was still there
-        image.set_selected_layers([layer])
-    finally:
-        image.undo_group_end()
-    return layer
-
-
-def check_mode(image: Gimp.Image, raster: Raster) -> None:
-    """Raise BlendError `wrong-mode` if the image cannot hold the raster: it is grey and the raster is not, or the other way round."""
-    if image.get_base_type() != (Gimp.ImageBaseType.RGB if raster.shape[2] == 4 else Gimp.ImageBaseType.GRAY):
-        raise BlendError("wrong-mode", _("The blend and this image are not of one colour mode."), _("Change it under Image > Mode."))
-
-
-def add_layer(image: Gimp.Image, raster: Raster, box: Rect, name: str, parent: Gimp.Item | None, position: int) -> Gimp.Layer:
-    """A new layer with the raster's pixels, whose alpha is its last channel."""
-    height, width, channels = raster.shape
-    kind = Gimp.ImageType.RGBA_IMAGE if channels == 4 else Gimp.ImageType.GRAYA_IMAGE
-    layer = Gimp.Layer.new(image, name, width, height, kind, 100, Gimp.LayerMode.NORMAL)
-    # The engine mixes a soft edge in perceptual values; GIMP's default would mix it in linear light.
-    layer.set_composite_space(Gimp.LayerColorSpace.RGB_PERCEPTUAL)
-    image.insert_layer(layer, parent, position)
-    layer.set_offsets(box[0], box[1])
-    _write(layer, raster)
-    return layer
-
-
-def shown(raster: Raster) -> Raster:
-    """A layer raster of any dtype as uint8 RGBA, to look at."""
-    height, width, channels = raster.shape
-    form, rect = _format(channels, raster.dtype), Gegl.Rectangle.new(0, 0, width, height)
-    buffer = Gegl.Buffer.new(form, 0, 0, width, height)
-    buffer.set(rect, form, bytes(raster.data))
-    return Raster("uint8", (height, width, 4), buffer.get(rect, 1.0, _format(4, "uint8"), Gegl.AbyssPolicy.NONE))
-
-
-def _arguments(options: Options, report: Mapping[str, Any]) -> dict[str, Any]:
-    """The call as plain values, for `Subject.arguments`: sliders as they were in the end, a layer by its tattoo."""
-    chosen = options.target_layer
-    sliders = {name: report[name] for name in SLIDER_NAMES}
-    parameters = {name.replace("_", "-"): value for name, value in {**options.parameters, **sliders}.items()}
-    method, _colon, model = options.parameters["method"].partition(":")
-    return {
-        "target": options.target, "target-layer": chosen.get_tattoo() if chosen else None,
-        "mask": options.mask, "grow": options.grow, "feather": options.feather,
-        "output": options.output, "hide-source": options.hide_source, **parameters,
-        "method": method, "model": model,
-    }  # fmt: skip
-
-
-def _write(drawable: Gimp.Drawable, raster: Raster, form: str | None = None) -> None:
-    height, width, channels = raster.shape
-    data = bytes(raster.data)
-    assert len(data) == height * width * channels * array(TYPE_CODE[raster.dtype]).itemsize  # GEGL ignores a wrong length silently
-    buffer = drawable.get_buffer()
-    buffer.set(Gegl.Rectangle.new(0, 0, width, height), form or _format(channels, raster.dtype), data)
-    buffer.flush()
-    del buffer
-    drawable.update(0, 0, width, height)
-
-
-def _move_alpha_to_mask(layer: Gimp.Layer, raster: Raster) -> None:
-    height, width, channels = raster.shape
-    code = TYPE_CODE[raster.dtype]
-    values = array(code, bytes(raster.data))
-    alpha = values[channels - 1 :: channels]
-    values[channels - 1 :: channels] = array(code, [OPAQUE[raster.dtype]]) * len(alpha)
-    _write(layer, Raster(raster.dtype, raster.shape, values.tobytes()))
-    mask = layer.create_mask(Gimp.AddMaskType.WHITE)
-    layer.add_mask(mask)
-    _write(mask, Raster(raster.dtype, (height, width, 1), alpha.tobytes()), f"Y {BABL[raster.dtype]}")
-
-
-def _dtype(image: Gimp.Image) -> str:
-    # A format named by a string means sRGB; on an image with another profile only floats survive the way there and back.
-    if image.get_color_profile() is not None:
-        return "float32"
-    return _depth(image)
-
-
-def _depth(image: Gimp.Image) -> str:
-    kinds = {Gimp.Precision.U8_NON_LINEAR: "uint8", Gimp.Precision.U16_NON_LINEAR: "uint16"}
-    return kinds.get(image.get_precision(), "float32")
-
-
-def _format(channels: int, dtype: str) -> str:
-    model = {1: "Y'", 2: "Y'A", 3: "R'G'B'", 4: "R'G'B'A"}[channels]
-    return f"{model} {BABL[dtype]}"
-
-
-def _pixels(drawable: Gimp.Drawable, rect: Rect, dtype: str, scale: float = 1.0, colour: bool = False) -> Raster:
-    """A rectangle of the drawable, with alpha; `colour`: as RGB also if it is grey."""
-    channels = 2 if drawable.is_gray() and not colour else 4
-    return _read(drawable, rect, scale, _format(channels, dtype), dtype, channels)
-
-
-def _read(drawable: Gimp.Drawable, rect: Rect, scale: float, form: str, dtype: str, channels: int) -> Raster:
-    x, y, width, height = scaled(rect, scale)
-    buffer = drawable.get_buffer()
-    data = buffer.get(Gegl.Rectangle.new(x, y, width, height), scale, form, Gegl.AbyssPolicy.NONE)
-    del buffer
-    assert len(data) == width * height * channels * array(TYPE_CODE[dtype]).itemsize
-    return Raster(dtype, (height, width, channels), data)
 
 
 def _select(shape: Gimp.Image, image: Gimp.Image, source: Gimp.Layer, subject: Subject, options: Options) -> bool:
@@ -411,11 +269,6 @@ def _plain(twin: Gimp.Layer, subject: Subject, options: Options) -> Gimp.Layer:
     return twin
 
 
-def _siblings(image: Gimp.Image, layer: Gimp.Layer) -> list[Gimp.Layer]:
-    parent = layer.get_parent()
-    return parent.get_children() if parent else image.get_layers()
-
-
 def _target_layer(image: Gimp.Image, layer: Gimp.Layer, options: Options) -> Gimp.Layer | None:
     """The one layer to blend into; None: everything visible below."""
     if options.target == "visible-below":
@@ -450,6 +303,11 @@ def _twin(copy: Gimp.Image, image: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
         found = layers[position]
         layers = found.get_children() if found.is_group() else []
     return found
+
+
+def _siblings(image: Gimp.Image, layer: Gimp.Layer) -> list[Gimp.Layer]:
+    parent = layer.get_parent()
+    return parent.get_children() if parent else image.get_layers()
 
 
 def _ancestors(layer: Gimp.Layer) -> list[Gimp.Layer]:
