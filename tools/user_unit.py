@@ -13,8 +13,9 @@ import sys
 # code while it runs (so no MemoryDenyWriteExecute) and reaches GPUs through their device files (so no PrivateDevices).
 #
 # Memory: the daemon itself ends a worker above its share of three quarters of the machine's, and closes connections that fill a quarter;
-# MemoryMax is for what both miss, and MemoryHigh slows it down before. A worker that the kernel kills must not take the broker with it,
-# which starts another (OOMPolicy). Tasks: some hundred threads of torch's and of ZeroMQ's for each worker.
+# MemoryMax is for what both miss. No MemoryHigh below it: a worker whose memory cannot be reclaimed would stand there for good. A worker that
+# the kernel kills must not take the broker with it, which starts another (OOMPolicy). Tasks: some hundred threads of torch's and of
+# ZeroMQ's for each worker.
 UNIT = """\
 [Unit]
 Description=Deep Image Blending
@@ -27,7 +28,6 @@ Restart=on-failure
 RestartSec=5
 KillMode=mixed
 TimeoutStopSec=15
-MemoryHigh=85%
 MemoryMax=90%
 OOMPolicy=continue
 TasksMax=2048
