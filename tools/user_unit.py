@@ -13,8 +13,8 @@ import sys
 # code while it runs (so no MemoryDenyWriteExecute) and reaches GPUs through their device files (so no PrivateDevices).
 #
 # Memory: the daemon itself ends a worker above its share of three quarters of the machine's, and closes connections that fill a quarter;
-# MemoryMax is for what both miss. No MemoryHigh below it: a worker whose memory cannot be reclaimed would stand there for good. A worker that
-# the kernel kills must not take the broker with it, which starts another (OOMPolicy). Tasks: some hundred threads of torch's and of
+# MemoryMax is for what both miss. No MemoryHigh below it: a worker whose memory cannot be reclaimed would stand there for good. A worker
+# that the kernel kills must not take the broker with it, which starts another (OOMPolicy). Tasks: some hundred threads of torch's and of
 # ZeroMQ's for each worker.
 UNIT = """\
 [Unit]

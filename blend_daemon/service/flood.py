@@ -39,11 +39,12 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int],
     spared : tells the descriptors of connections that are never closed
     """
     held = lambda: (memory.resident("self", private=True) or 0) - explained()
-    base = held()
+    own = base = held()
     above: float | None = None  # since when
     while True:
         await asyncio.sleep(EVERY)
         excess = held() - base
+        base = max(own, base + min(excess, 0))  # what was nobody's may be given back later
         now = time.monotonic()
         if excess < limit:
             above = None
@@ -57,10 +58,11 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int],
             if closed:
                 log.warning("closed %d connections: unfinished messages held %.0f MB", closed, excess / 1e6)
                 await asyncio.sleep(EVERY)  # ZeroMQ frees what it held
-                await asyncio.to_thread(memory.give_back)
+            await asyncio.to_thread(memory.give_back)
             if everybody:
                 above = None
-                base = max(base, held() - limit // 2)  # what is left is nobody's message
+                if not closed:
+                    base = max(base, held() - limit // 2)  # what is left is nobody's message
 
 
 def _close(door: Door, since: float, everybody: bool, spared: Collection[int]) -> int:
