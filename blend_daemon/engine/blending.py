@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -50,7 +51,8 @@ def sketch(problem: Problem, parameters: Parameters) -> Raster:
     """A first look that follows the parameters, as a uint8 layer raster over `problem.box`: what the method starts from (see
     `harmonise` for `deep`), or its result where that is quick. Raises BlendError `device-*`."""
     run = Run(problem, parameters, parameters.plan(), devices.choose(parameters.device))
-    return preview(problem, methods.sketch(run))
+    with devices.threads_for(problem.pixels):
+        return preview(problem, methods.sketch(run))
 
 
 def blend(problem: Problem, parameters: Parameters, observe: Observer | None = None) -> Blend:
@@ -108,7 +110,8 @@ def _attempt(problem: Problem, parameters: Parameters, attempt: _Attempt, began:
     trunk = run.network[1] if methods.needs_vgg(parameters) else None
     loaded = time.monotonic()
     torch.manual_seed(parameters.seed)
-    colours = methods.computing(parameters.method)(run)
+    with devices.threads_for(problem.pixels) if methods.quick(parameters) else nullcontext():
+        colours = methods.computing(parameters.method)(run)
     done = time.monotonic()
     report = {
         **asdict(run.parameters),

@@ -13,6 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from blend_daemon.engine import paper, stages
+from blend_daemon.engine.device import threads_for
 from blend_daemon.engine.harmonise import Harmony, harmonise, reach
 from blend_daemon.engine.pixels import Floats
 from blend_daemon.engine.poisson import Surroundings
@@ -42,7 +43,7 @@ def sketch(run: Run) -> Floats:
     pixels = reach(problem.pixels)
     window = problem.window(pixels)
     around = Surroundings.of(problem, window, run.device)
-    return in_box(harmonise(around, _harmony(run.parameters), pixels), window, problem.box)
+    return in_box(_start(around, run.parameters, pixels), window, problem.box)
 
 
 def _staged(run: Run) -> Floats:
@@ -59,7 +60,7 @@ def _staged(run: Run) -> Floats:
     used = slice(1) if _colourless(around.source) and _colourless(around.target) else slice(None)
 
     def aim_at(parameters: Parameters) -> tuple[stages.Aim, Tensor]:
-        start = harmonise(around, _harmony(parameters), pixels)
+        start = _start(around, parameters, pixels)
         scene = stages.Scene(around.target[None, used], start[None, used], *(x[None, None] for x in (around.mask, exists, freedom)))
         return stages.Aim(scene if size == (height, width) else scene.shrunk(*size), _weights(parameters)), start
 
@@ -83,6 +84,11 @@ def _staged(run: Run) -> Floats:
         return aim
 
     return blended(stages.optimise(features, aim, scales, report))
+
+
+def _start(around: Surroundings, parameters: Parameters, pixels: int) -> Tensor:
+    with threads_for(around.mask.numel()):
+        return harmonise(around, _harmony(parameters), pixels)
 
 
 def _colourless(image: Tensor) -> bool:
