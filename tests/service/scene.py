@@ -93,11 +93,16 @@ class Scene:
         return client.submit(raster(SOURCE), raster(TARGET), raster(MASK), (8, 8), parameters, **more)
 
     def announcement(self, client: Client, job: str, limit: float = 60) -> Message:
-        """Wait for a job's result and record it. It must be kept, unless it says that it could not be."""
+        """Wait for a job's result and record it."""
         result = until(client, job, "result", limit=limit)
-        if not could_not_be_kept(result):
-            self.announced[job] = digest(result)
+        self.announce(result)
         return result
+
+    def announce(self, result: Message) -> None:
+        """Record a result. It must be kept, unless it says that it could not be."""
+        assert result.type == "result", result.header
+        if not could_not_be_kept(result):
+            self.announced[result.header["job"]] = digest(result)
 
     def blended(self, client: Client, **more) -> str:
         """A job that has been announced."""
