@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import math
 import os
 import socket
 import struct
@@ -25,6 +26,7 @@ from blend_daemon.service.doors import Door
 log = logging.getLogger("blend_daemon")
 
 EVERY = 0.25  # s between two looks
+FREEING = 5.0  # s that ZeroMQ takes at most to free what it held for a closed connection
 PATIENT = 2.0  # s above the limit, after which those that fill the memory slowly are closed too
 
 
@@ -41,8 +43,11 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int],
     held = lambda: (memory.resident("self", private=True) or 0) - explained()
     own = base = held()
     above: float | None = None  # since when
+    freeing = -math.inf  # until when closed connections' memory may still come free
     while True:
         await asyncio.sleep(EVERY)
+        if time.monotonic() < freeing:
+            await asyncio.to_thread(memory.give_back)
         excess = held() - base
         base = max(own, base + min(excess, 0))  # what was nobody's may be given back later
         now = time.monotonic()
@@ -57,7 +62,8 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int],
                 closed = sum(_close(door, above, everybody, spared()) for door in doors)
             if closed:
                 log.warning("closed %d connections: unfinished messages held %.0f MB", closed, excess / 1e6)
-                await asyncio.sleep(EVERY)  # ZeroMQ frees what it held
+                freeing = now + FREEING
+                await asyncio.sleep(EVERY)
             await asyncio.to_thread(memory.give_back)
             if everybody:
                 above = None

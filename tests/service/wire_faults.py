@@ -181,6 +181,7 @@ def messages_that_never_end(_: Scene) -> None:
                 assert client.status(20)["running"] == job  # who speaks is not closed
                 time.sleep(0.1)
             # Each was closed for this reason, a slow one perhaps twice; the log and the memory follow a moment later.
+            deadline = time.monotonic() + 20
             closed = lambda: sum(map(int, re.findall(r"closed (\d+) connections: unfinished", scene.daemon.log())))
             while closed() < 5 or memory(scene) - before > 100 * MB:
                 assert time.monotonic() < deadline
