@@ -63,7 +63,7 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int],
             if closed:
                 log.warning("closed %d connections: unfinished messages held %.0f MB", closed, excess / 1e6)
                 freeing = now + FREEING
-                await asyncio.sleep(EVERY)
+                await asyncio.sleep(EVERY)  # or the same memory would close others
             await asyncio.to_thread(memory.give_back)
             if everybody:
                 above = None
