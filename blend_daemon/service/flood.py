@@ -64,11 +64,12 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int],
                 log.warning("closed %d connections: unfinished messages held %.0f MB", closed, excess / 1e6)
                 freeing = now + FREEING
                 await asyncio.sleep(EVERY)  # or the same memory would close others
-            await asyncio.to_thread(memory.give_back)
+            else:
+                await asyncio.to_thread(memory.give_back)
+                if everybody:
+                    base = max(base, held() - limit // 2)  # what is left is nobody's message
             if everybody:
                 above = None
-                if not closed:
-                    base = max(base, held() - limit // 2)  # what is left is nobody's message
 
 
 def _close(door: Door, since: float, everybody: bool, spared: Collection[int]) -> int:

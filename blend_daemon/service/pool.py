@@ -270,7 +270,7 @@ class Worker:
                 log.warning("worker %d: %s", self.number, line)
 
 
-IDLE = Ending("worker-died", "was ended for want of work", "Try again.", True)
+IDLE = Ending("worker-loading", "was ended for want of work", "Ask again in a moment.", True)
 
 
 def _death(code: int, loaded: bool) -> Ending:

@@ -334,7 +334,7 @@ class Server:
 
     async def _worker_ended(self, worker: Worker, ending: Ending) -> None:
         for id, (client, _) in worker.sketches.items():
-            await self._refuse(client, id, ending.code, f"The process that computes {ending.how}.", f"The log is {runtime.log_path()}.")
+            await self._refuse(client, id, ending.code, f"The process that computes {ending.how}.", ending.hint)
         worker.sketches.clear()
         job = worker.give_back()
         if job and job.work and not (job.again or self._stopping.is_set()):

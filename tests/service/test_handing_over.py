@@ -40,7 +40,7 @@ def refusal(client: Client, limit: float = 10):
 
 
 # Whether a worker has been idle for long enough is decided a moment before its process is ended, too short to be met by chance. In the
-# daemon of the test that moment lasts until a job has come; all else is as it is.
+# daemon of the test that moment lasts until a job or a sketch has come; all else is as it is.
 LINGERING = """
 import asyncio, sys
 if "serve" in sys.orig_argv:
@@ -51,23 +51,39 @@ if "serve" in sys.orig_argv:
         ending = await watch(self)
         if self.starts == 1:
             Path(__file__).with_name("decided").touch()
-            while not self.job:
+            while not (self.job or self.sketches):
                 await asyncio.sleep(0)
         return ending
     pool.Worker._watch = linger
 """
 
 
-def test_a_job_handed_to_a_worker_that_is_just_ending_for_want_of_work_goes_to_the_next(fresh_daemon, send):
+@pytest.fixture
+def lingering(fresh_daemon):
+    """A daemon whose worker is just ending for want of work."""
     (fresh_daemon.folder / "sitecustomize.py").write_text(LINGERING)
     fresh_daemon.environment["PYTHONPATH"] = str(fresh_daemon.folder)
     fresh_daemon.start("--idle-release", "0.001")
     with Client(fresh_daemon.address) as client:
         wait_for(client, lambda _: (fresh_daemon.folder / "decided").exists())
+    return fresh_daemon
+
+
+def test_a_job_handed_to_a_worker_that_is_just_ending_for_want_of_work_goes_to_the_next(lingering, send):
+    with Client(lingering.address) as client:
         until(client, send(client), "result")
         status = client.status()
         assert (status["worker_starts"], status["ends"]) == (2, {"result": 1})
-    assert "goes to the next worker: the process was ended for want of work" in fresh_daemon.log()
+    assert "goes to the next worker: the process was ended for want of work" in lingering.log()
+
+
+def test_a_sketch_handed_to_a_worker_that_is_just_ending_for_want_of_work_is_to_be_asked_for_again(lingering, cat, coffee, disc):
+    with Client(lingering.address) as client:
+        id = client.sketch(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), {})
+        assert until(client, id, "failed").header["code"] == "worker-loading"
+        assert client.status()["worker_starts"] == 1
+        client.sketch(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), {})
+        wait_for(client, lambda status: status["worker_starts"] == 2)
 
 
 def test_a_job_handed_to_a_dying_worker_goes_to_the_next_with_its_sliders_and_once(fresh_daemon, send):
