@@ -265,8 +265,9 @@ class Client:
         unanswered = self._asked > self._heard  # a client that was busy itself has not asked yet
         silent = unanswered and now - self._asked > (AWAY if self._remote else SILENCE)
         if silent or (self._lost is not None and now - self._lost >= (AWAY if self._remote else 0)):
-            there = "Check the network, and the daemon at " + self._address if self._remote else f"Its log is {runtime.log_path()}"
-            raise BlendError("daemon-gone", "The blend daemon has ended or does not answer any more.", f"{there}. {runtime.DOCTOR}")
+            again = f"Try again: it is started anew. Its log is {runtime.log_path()}."
+            hint = f"Check the network, and the daemon at {self._address}." if self._remote else again
+            raise BlendError("daemon-gone", "The blend daemon has ended or does not answer any more.", hint)
         if not unanswered and now - self._heard > PING:
             self._asked = now
             self._send(Message("hello"))

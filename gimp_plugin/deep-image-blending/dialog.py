@@ -236,7 +236,10 @@ class BlendDialog:
     def _wish(self) -> None:
         if options.method(self._config) == options.NO_MODEL:
             self._say(_("Choose a model, or another method."))
-        elif self._view is not None and self._sketcher is not None:
+            return
+        if self._sketcher is None:
+            self._connect()  # trouble has ended the former one; what is wished for now may go well
+        if self._view is not None and self._sketcher is not None:
             self._sketcher.want(self._view, self._options().parameters)
 
     def _show_sketch(self, message, view: View) -> None:
@@ -263,7 +266,7 @@ class BlendDialog:
             for slider, value in options.sliders_of(config.get_property(name)).items():
                 config.set_property(slider, value)
         elif name == "daemon":
-            self._connect()
+            self._end_sketches()
             self._wish()
         if self._result() is not None and name not in ("output", "hide-source"):
             self._say(_("Press “Blend Again” for the changed controls, or insert this result."), 1.0)
@@ -288,7 +291,8 @@ class BlendDialog:
             state = self._sketcher.step()
         except BlendError as error:
             self._end_sketches()
-            self._say(sentence(error))
+            if self._result() is None:  # one that is there is as good as ever
+                self._say(sentence(error))
             return
         if state is not None and self._view is not None:
             self._say(STATES[state]())
@@ -313,8 +317,6 @@ class BlendDialog:
 
     def _start(self) -> None:
         self._end_session()
-        if self._sketcher is None:
-            self._connect()  # the daemon may have been gone
         self._look()  # the picture may have changed since; no sketch is wished for, whose word would hide a failure's
         if self._scene is None:
             return

@@ -223,15 +223,27 @@ def preset():
     assert (scene.report()["preset"], scene.report()["colour"]) == ("photo", 45)
 
 
+def stop_daemon():
+    with Client() as client:
+        client.shutdown()
+        # The daemon gives a job that runs a moment, and then takes the best so far. Our client stays, or would take its word along.
+        until(lambda: not runtime.socket_path().exists(), "the end of the daemon")
+
+
 def stopped():
+    """The daemon is stopped while the dialog waits, and while a blend runs."""
+
     def user(dialog):
+        settle(dialog, 0.5)
+        stop_daemon()
+        settle(dialog, 0.5)
+        screenshot("stopped-gone", DIALOG)
+        press(dialog, "alt+u", "ctrl+a", "3", "Tab")
+        until(runtime.socket_path().exists, "another daemon for the sketch of the moved slider")
         begin(dialog)
         under_way()
         time.sleep(1.0)  # so that there is something to give
-        with Client() as client:
-            client.shutdown()
-            # The daemon gives a job that runs a moment, and then takes the best so far. Our client stays, or would take its word along.
-            until(lambda: not runtime.socket_path().exists(), "the end of the daemon")
+        stop_daemon()
         settle(dialog, 0.5)
         screenshot("stopped-result", DIALOG)
         begin(dialog, "alt+g")()
