@@ -108,8 +108,14 @@ def loaded(status) -> bool:
     return all(worker["state"] in ("ready", "computing") for worker in status["workers"])
 
 
-def idle(client: Client, limit: float = 20) -> None:
-    wait_for(client, lambda status: not (status["running"] or status["waiting"]), limit)
+def cancelled(status) -> int:
+    """How many jobs have been cancelled or given up."""
+    return status["ends"].get("cancelled", 0)
+
+
+def idle(client: Client, limit: float = 20):
+    """The first status in which nothing runs or waits."""
+    return wait_for(client, lambda status: not (status["running"] or status["waiting"]), limit)
 
 
 def gone(pid: int, limit: float = 10) -> bool:
