@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from daemons import Daemon, raster
@@ -67,15 +65,5 @@ def daemon():
     """A running daemon that the module's tests share."""
     daemon = Daemon()
     daemon.start()
-    yield daemon
-    daemon.remove()
-
-
-@pytest.fixture(scope="module")
-def listening():
-    """A running daemon that also listens on TCP, at `listening.tcp`."""
-    daemon = Daemon()
-    daemon.start("--listen", "tcp://127.0.0.1:0")
-    daemon.tcp = json.loads(daemon.command("status", "--json").stdout)["listen"]
     yield daemon
     daemon.remove()

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from installed import COMMAND
 from pictures import save
 
 
@@ -25,7 +24,7 @@ def case(tmp_path, cat, coffee, disc):
             return ["blend", *(f"--{k}={v}" if v is not True else f"--{k}" for k, v in given.items() if v is not None)]
 
         def run(self, environment=None, **changes) -> subprocess.CompletedProcess:
-            command = [str(Path(sys.executable).parent / "blend-daemon"), *self.words(**changes)]
+            command = [COMMAND, *self.words(**changes)]
             return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=120)
 
     case = Case()

@@ -9,13 +9,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
+import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import pyvips
 from daemons import until
+from installed import COMMAND, started
 from pictures import load, save
 
 from blend_daemon.protocol.client import Client
@@ -74,8 +75,7 @@ def test_the_alpha_is_the_mask_when_none_is_given(case, cat, coffee, disc):
 
 @pytest.mark.parametrize("words", [["--offset", "-30,-20"], ["--offset=-30,-20"]])
 def test_a_negative_offset(words, case, coffee, disc):
-    command = [sys.executable, "-m", "blend_daemon.cli", *case.words(offset=None), *words]
-    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert subprocess.run([COMMAND, *case.words(offset=None), *words], capture_output=True).returncode == 0
     outside = mask_on_canvas(disc, offset=(-30, -20)) == 0
     assert np.array_equal(load(case.out)[outside], coffee[outside])
 
@@ -97,33 +97,33 @@ def test_a_jpeg_is_written_with_a_word_of_warning(case):
     assert case.run(output=case.folder / "out.jpg", quiet=True).stderr == ""
 
 
-def on_a_terminal(command: list[str], environment=None, watch=lambda shown: None) -> str:
-    """What the command shows on a terminal's stderr; `watch` is called with what it has shown so far."""
+def on_a_terminal(words: list[str], environment=None, at="", act=lambda process: None, code=0) -> str:
+    """What the command shows on a terminal until it ends with that exit code; `act` is done to it once, when it has shown `at`."""
     master, slave = pty.openpty()
     environment = {**os.environ, **(environment or {}), "TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(command, stderr=slave, stdout=slave, env=environment) as process:
+    shown, acted = b"", False
+    with started(*words, stderr=slave, stdout=slave, env=environment) as process:
         os.close(slave)
-        shown = b""
-        while True:
-            try:
-                part = os.read(master, 4096)
-            except OSError:
-                break
-            if not part:
-                break
-            shown += part
-            watch(shown.decode(errors="replace"))
-        assert process.wait() == 0
+        alarm = threading.Timer(120, process.kill)
+        alarm.start()
+        with suppress(OSError):  # where nobody writes any more
+            while part := os.read(master, 4096):
+                shown += part
+                if not acted and at in shown.decode(errors="replace"):
+                    acted = True
+                    act(process)
+        alarm.cancel()
+        assert process.wait(60) == code, shown
     os.close(master)
     return shown.decode()
 
 
 def test_a_progress_bar_on_a_terminal_alone(case):
-    command = [sys.executable, "-m", "blend_daemon.cli", *case.words(iterations=None)]
-    shown = on_a_terminal(command)
+    words = case.words(iterations=None)
+    shown = on_a_terminal(words)
     assert "stage 1" in shown
     assert "loss" in shown
-    assert on_a_terminal([*command, "--quiet"]) == ""
+    assert on_a_terminal([*words, "--quiet"]) == ""
 
 
 def test_a_blend_that_has_to_wait_says_for_how_many_and_how_long(case, fresh_daemon, send):
@@ -133,8 +133,7 @@ def test_a_blend_that_has_to_wait_says_for_how_many_and_how_long(case, fresh_dae
         running, _ = send(client, {"preset": "paper"}), send(client)
         while until(client, running, "progress").header["seconds_left"] is None:
             pass
-        command = [sys.executable, "-m", "blend_daemon.cli", *case.words(daemon=True)]
-        shown = on_a_terminal(command, fresh_daemon.environment, lambda shown: "Waiting" in shown and client.cancel(running))
+        shown = on_a_terminal(case.words(daemon=True), fresh_daemon.environment, at="Waiting", act=lambda _: client.cancel(running))
     plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown)  # without colours
     assert re.search(r"Waiting: 2 before this one, \d+ s to its start\.", plain)
     assert case.out.exists()
@@ -260,12 +259,8 @@ def test_without_permission_nothing_is_written(what, case):
 
 
 def test_ctrl_c_leaves_nothing(case):
-    command = [str(Path(sys.executable).parent / "blend-daemon"), *case.words(preset="paper", iterations=None)]
     before = sorted(case.folder.iterdir())
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(6)
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-    assert process.returncode == 130, said
-    assert "interrupted" in said
+    words = case.words(preset="paper", iterations=None)
+    shown = on_a_terminal(words, at="stage 1", act=lambda process: process.send_signal(signal.SIGINT), code=130)
+    assert "interrupted" in shown
     assert sorted(case.folder.iterdir()) == before

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from pathlib import Path
 
-COMMAND = str(Path(sys.executable).parent / "blend-daemon")
+from installed import COMMAND
 
 
 def run(*words, **options) -> subprocess.CompletedProcess:

@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import threading
-import time
 
 import numpy as np
 import pytest
-from command import COMMAND, run
+from command import run
+from daemons import eventually
+from installed import started
 from pictures import load, save
 
 from blend_daemon import scores
@@ -154,21 +155,25 @@ def test_a_damaged_picture_fails_alone(cases, tmp_path):
     assert f"{broken}/target.png" in (tmp_path / "out/report.html").read_text()
 
 
+def processes(word) -> list[str]:
+    """The command lines with that in them."""
+    lines = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in lines if str(word) in line]
+
+
 def test_ctrl_c_leaves_what_was_finished(cases, tmp_path):
     output = tmp_path / "out"
     words = ["compare", cases, "--methods", "copy-paste,deep", "--preset", "paper", "--output", output, "--jobs", "1"]
-    with subprocess.Popen([COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert "copy-paste" in process.stdout.readline()
-        time.sleep(1)
+        eventually(lambda: any('"method": "deep"' in line for line in processes(output)))
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=20)[1]
+        said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert str(output) in said
     assert [(t.case, t.method) for t in files.read_table(output) if not t.failure] == [("cat & coffee", "copy-paste")]
     assert {path.name for path in output.iterdir()} == {"cat & coffee", "grey", "report.html", "results.csv", "sheet.png"}
-    assert not [
-        line for line in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout.splitlines() if str(output) in line
-    ]
+    assert not processes(output)
 
 
 def test_a_process_that_is_killed_is_told_so(cases, tmp_path):
@@ -176,11 +181,8 @@ def test_a_process_that_is_killed_is_told_so(cases, tmp_path):
     case, found = finder.find([cases / "grey"])[0], []
     thread = threading.Thread(target=lambda: found.append(measurer.measure(case, "deep", tmp_path / "out.png")))
     thread.start()
-    deadline = time.monotonic() + 10
-    while not measurer._running and time.monotonic() < deadline:
-        time.sleep(0.01)
-    for process in measurer._running:
-        os.kill(process.pid, signal.SIGKILL)
-    thread.join(10)
+    (process,) = eventually(lambda: list(measurer._running))
+    os.kill(process.pid, signal.SIGKILL)
+    thread.join(60)
     assert "killed" in found[0].failure
     assert not (tmp_path / "out.png").exists()

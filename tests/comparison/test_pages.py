@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
 from browser import Browser
+from daemons import eventually
 from PIL import Image
 from selenium.webdriver import ActionChains, Keys
 
@@ -160,10 +160,8 @@ def saved(browser) -> dict:
     for path in browser.downloads.iterdir():
         path.unlink()
     browser.find("#save").click()
-    deadline = time.monotonic() + 10
-    while not (files := list(browser.downloads.glob("*.json"))) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return json.loads(files[0].read_text())
+    (file,) = eventually(lambda: list(browser.downloads.glob("*.json")))
+    return json.loads(file.read_text())
 
 
 def chosen_method(browser, key, place: int) -> str:

@@ -67,6 +67,15 @@ def array(raster: Raster):
     return np.frombuffer(raster.data, raster.dtype).reshape(raster.shape)
 
 
+def eventually(truth, limit: float = 60):
+    """The first true value of `truth()`."""
+    deadline = time.monotonic() + limit
+    while not (value := truth()):
+        assert time.monotonic() < deadline, f"still {value}"
+        time.sleep(0.02)
+    return value
+
+
 def until(client: Client, job: str | None, *types: str, limit: float = 60):
     """The first message of that job, None: of none, of one of these types."""
     deadline = time.monotonic() + limit
@@ -78,20 +87,35 @@ def until(client: Client, job: str | None, *types: str, limit: float = 60):
     raise AssertionError(f"no {types} for {job}")
 
 
-def wait_for(client: Client, what, limit: float = 30):
+def goes_on(client: Client, job: str) -> None:
+    """The job computes, and has not been ended by any word that the daemon had before this."""
+    client.status()  # drops what arrived before
+    for _ in range(3):  # one may be on its way, and one more may come before the worker has heard
+        until(client, job, "progress")
+
+
+def wait_for(client: Client, what, limit: float = 60):
     """The first status of which `what` is true."""
     deadline = time.monotonic() + limit
-    while not what(status := client.status(limit)):
+    while not ((status := client.status(limit)) and what(status)):
         assert time.monotonic() < deadline, status
         time.sleep(0.05)
     return status
 
 
+def loaded(status) -> bool:
+    """Whether all workers have their network."""
+    return all(worker["state"] in ("ready", "computing") for worker in status["workers"])
+
+
+def cancelled(status) -> int:
+    """How many jobs have been cancelled or given up."""
+    return status["ends"].get("cancelled", 0)
+
+
 def idle(client: Client, limit: float = 20):
-    deadline = time.monotonic() + limit
-    while (status := client.status())["running"] or status["waiting"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    """The first status in which nothing runs or waits."""
+    return wait_for(client, lambda status: not (status["running"] or status["waiting"]), limit)
 
 
 def gone(pid: int, limit: float = 10) -> bool:
@@ -105,13 +129,15 @@ def gone(pid: int, limit: float = 10) -> bool:
     return False
 
 
-def kept(client: Client, limit: float = 20) -> list[dict]:
+def kept(client: Client, limit: float = 60) -> list[dict]:
     """The list of results."""
     client.ask_results()
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        client.wait(0.1)
-        for message in client.pump():
-            if message.type == "results":
-                return message.header["results"]
-    raise AssertionError("no list")
+    return until(client, None, "results", limit=limit).header["results"]
+
+
+def too_large(client: Client) -> str:
+    """A job of which a worker with 1000 MB dies."""
+    picture = raster(np.random.default_rng(0).integers(0, 256, (1600, 1600, 3), np.uint8))
+    mask = np.zeros((1600, 1600, 1), np.uint8)
+    mask[50:-50, 50:-50] = 255
+    return client.submit(picture, picture, raster(mask), (0, 0), {"preset": "paper", "working_size": 1600})

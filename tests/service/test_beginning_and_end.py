@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 import signal
-import sys
-import time
-from contextlib import contextmanager
 
 import pytest
-from daemons import gone, until, wait_for
+from daemons import DAEMON, gone, until, wait_for
 
 from blend_daemon.errors import BlendError
 from blend_daemon.protocol import client as protocol_client
@@ -39,7 +36,7 @@ def test_a_worker_that_cannot_start_is_told_of(fresh_daemon, send, tmp_path):
     fresh_daemon.environment["PYTHONPATH"] = str(tmp_path)
     fresh_daemon.start()
     with Client(fresh_daemon.address) as client:
-        failed = until(client, send(client), "failed", limit=20)
+        failed = until(client, send(client), "failed")
     assert failed.header["code"] == "worker-died"
     assert "could not start: exit code 1" in failed.header["message"]
     assert "blend-daemon doctor" in failed.header["hint"]
@@ -68,22 +65,12 @@ def test_the_doctor_blends_without_a_daemon_too(fresh_daemon):
     assert "self-test" not in fresh_daemon.command("doctor", "--quick").stdout
 
 
-@contextmanager
-def environment(daemon, monkeypatch):
-    with monkeypatch.context() as patch:
-        for name in ("BLEND_DAEMON_RUNTIME_DIR", "BLEND_DAEMON_STATE_DIR"):
-            patch.setenv(name, daemon.environment[name])
-        yield
-
-
 @pytest.mark.parametrize("how", ["stop", "SIGTERM", "SIGINT"])
 def test_it_stops_and_leaves_nothing_running(how, fresh_daemon, send):
     daemon = fresh_daemon
     daemon.start()
     with Client(daemon.address) as client:
-        deadline = time.monotonic() + 30
-        while not (worker := client.status()["worker"]):
-            assert time.monotonic() < deadline
+        worker = wait_for(client, lambda status: status["worker"])["worker"]
         job = send(client, LONG)
         until(client, job, "accepted")
         if how == "stop":
@@ -118,27 +105,35 @@ def test_a_client_notices_a_killed_daemon_and_a_new_one_starts(fresh_daemon, sen
         assert until(client, send(client), "result")
 
 
-def reach(command, monkeypatch, daemon) -> list[str]:
-    with environment(daemon, monkeypatch), Client() as client:
-        states = []
-        for state in client.reach(command):
-            states.append(state)
-            client.wait(0.05)
-        return states
+@pytest.fixture
+def reach(fresh_daemon, monkeypatch):
+    """The steps in which the daemon of this user is reached, where that command would start it."""
+    for name in ("BLEND_DAEMON_RUNTIME_DIR", "BLEND_DAEMON_STATE_DIR"):
+        monkeypatch.setenv(name, fresh_daemon.environment[name])
+
+    def steps(command: list[str]) -> list[str]:
+        with Client() as client:
+            return [client.wait(0.05) or state for state in client.reach(command)]
+
+    return steps
 
 
-def test_a_daemon_is_started_on_demand_and_found_the_next_time(fresh_daemon, monkeypatch):
-    command = [sys.executable, "-m", "blend_daemon.cli"]
-    assert "starting" in reach(command, monkeypatch, fresh_daemon)
-    assert "starting" not in reach(command, monkeypatch, fresh_daemon)
+def test_a_daemon_is_started_on_demand_and_found_the_next_time(fresh_daemon, reach):
+    assert "starting" in reach(DAEMON)
+    assert "starting" not in reach(DAEMON)
     assert fresh_daemon.command("stop").returncode == 0
 
 
-@pytest.mark.parametrize("command", [["false"], ["/nowhere/blend-daemon"]])
-def test_a_daemon_that_cannot_start_is_told_with_the_remedy(command, fresh_daemon, monkeypatch):
-    with pytest.raises(BlendError) as error:
-        reach(command, monkeypatch, fresh_daemon)
+def test_a_daemon_that_ends_at_once_is_told_with_its_log_and_the_remedy(fresh_daemon, reach):
+    with pytest.raises(BlendError, match="ended with code 1") as error:
+        reach(["false"])
+    assert error.value.code == "daemon-not-started"
+    assert str(fresh_daemon.folder / "state/daemon.log") in error.value.hint
+    assert "blend-daemon doctor" in error.value.hint
+
+
+def test_a_command_that_is_missing_is_named_with_the_remedy(reach):
+    with pytest.raises(BlendError, match="/nowhere/blend-daemon") as error:
+        reach(["/nowhere/blend-daemon"])
     assert error.value.code == "daemon-not-started"
     assert "blend-daemon doctor" in error.value.hint
-    # A command that ran may have told the log why it ended; of one that is missing the message tells all.
-    assert str(fresh_daemon.folder / "state/daemon.log") in error.value.hint or command[0] in str(error.value)

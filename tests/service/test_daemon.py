@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zmq
-from daemons import array, idle, kept, raster, until
+from daemons import array, cancelled, goes_on, idle, kept, loaded, raster, until, wait_for
 
 from blend_daemon.engine import Parameters, Problem, blend, sketch
 from blend_daemon.errors import BlendError
@@ -85,13 +85,9 @@ def test_finish_has_the_best_so_far(daemon, send):
 
 def look(client: Client, cat, coffee, disc, **sliders):
     """A sketch's layer."""
-    while True:
-        id = client.sketch(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), sliders)
-        answer = until(client, id, "sketched", "failed")
-        if answer.type == "sketched":
-            return array(answer.rasters["layer"])
-        assert answer.header["code"] == "worker-loading"  # another test may have had the worker replaced
-        time.sleep(0.1)
+    wait_for(client, loaded)  # another test may have had the worker replaced
+    id = client.sketch(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), sliders)
+    return array(until(client, id, "sketched").rasters["layer"])
 
 
 def test_a_sketch_follows_the_sliders_also_while_a_job_runs(daemon, send, cat, coffee, disc):
@@ -110,8 +106,7 @@ def test_a_sketch_follows_the_sliders_also_while_a_job_runs(daemon, send, cat, c
 
 def test_a_sketch_whose_worker_dies_is_told_of(daemon, cat, coffee, disc):
     with Client(daemon.address) as client:
-        look(client, cat, coffee, disc)  # the worker is ready
-        worker = client.status()["worker"]
+        worker = wait_for(client, loaded)["worker"]
         os.kill(worker, signal.SIGSTOP)
         id = client.sketch(raster(cat), raster(coffee), raster(disc[:, :, None]), (20, 10), {})
         assert client.status()["worker"] == worker  # the daemon has read what came before
@@ -121,7 +116,7 @@ def test_a_sketch_whose_worker_dies_is_told_of(daemon, cat, coffee, disc):
 
 def test_a_sketch_that_cannot_be_made_says_why(daemon, cat, coffee, disc):
     with Client(daemon.address) as client:
-        look(client, cat, coffee, disc)  # the worker is ready
+        wait_for(client, loaded)
         id = client.sketch(raster(cat), raster(coffee), raster(disc[:, :, None] * 0), (20, 10), {})
         assert until(client, id, "failed").header["code"] == "mask-empty"
 
@@ -140,9 +135,11 @@ def test_adjust_re_aims_a_running_and_a_waiting_job(daemon, send):
 
 def test_adjust_of_anothers_job_does_nothing(daemon, send):
     with Client(daemon.address) as client, Client(daemon.address, OTHER) as other:
-        job = send(client)
+        job = send(client, LONG)
+        until(client, job, "progress")
         other.adjust(job, {"colour": 10})
-        assert until(client, job, "result").header["report"]["colour"] == 50
+        assert other.status()["running"] == job  # the daemon has read what came before
+        assert hurried(client, job).header["report"]["colour"] == 50
 
 
 def test_a_waiting_job_can_be_cancelled_and_finish_leaves_nothing_to_wait_for(daemon, send):
@@ -176,8 +173,7 @@ def test_two_clients_take_turns(daemon, send):
 def test_a_repeated_submit_is_the_same_job_with_one_end(daemon, send):
     job = uuid.uuid4().hex
     with Client(daemon.address) as client:
-        idle(client)
-        ended = client.status()["ended"]
+        ended = idle(client)["ended"]
         for _ in range(3):
             send(client, LONG, job=job)
         one = hurried(client, job)
@@ -196,18 +192,19 @@ def test_a_client_cannot_touch_anothers_job(daemon, send):
         until(one, job, "progress")
         two.cancel(job)
         two.finish(job)
-        until(one, job, "progress")
-        assert one.status()["running"] == job
+        assert two.status()["running"] == job  # the daemon has read what came before
+        goes_on(one, job)
         one.cancel(job)
         until(one, job, "cancelled")
 
 
 def test_a_client_that_vanishes_frees_the_worker(daemon, send):
     with Client(daemon.address) as other:
+        before = cancelled(idle(other))
         client = Client(daemon.address)
         until(client, send(client, LONG), "progress")
         client.close()
-        idle(other)
+        assert cancelled(idle(other)) == before + 1  # it was given up, not computed to its end
 
 
 def test_a_result_waits_for_a_client_that_vanished_and_outlives_the_daemon(fresh_daemon, send):
@@ -218,7 +215,7 @@ def test_a_result_waits_for_a_client_that_vanished_and_outlives_the_daemon(fresh
     until(client, job, "progress")
     client.close()
     with Client(fresh_daemon.address) as other:
-        idle(other)
+        idle(other, limit=60)
         (entry,) = kept(other)
         assert (entry["job"], entry["label"]) == (job, label)
         other.fetch(job)

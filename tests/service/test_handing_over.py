@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
-import numpy as np
 import pytest
-from daemons import idle, raster, until, wait_for
+from daemons import idle, loaded, too_large, until, wait_for
 
 from blend_daemon.protocol.client import Client
 
@@ -22,21 +20,10 @@ def send(send):
 
 def stopped(client: Client) -> list[int]:
     """All workers, ready, and standing still: what they are sent they never read."""
-    pids = [worker["pid"] for worker in wait_for(client, lambda status: all(w["state"] == "ready" for w in status["workers"]))["workers"]]
+    pids = [worker["pid"] for worker in wait_for(client, loaded)["workers"]]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     return pids
-
-
-def refusal(client: Client, limit: float = 10):
-    """The header of the first `failed` that is about no job."""
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        client.wait(0.1)
-        for message in client.pump():
-            if message.type == "failed" and "job" not in message.header:
-                return message.header
-    raise AssertionError("nothing was refused")
 
 
 # Whether a worker has been idle for long enough is decided a moment before its process is ended, too short to be met by chance. In the
@@ -140,7 +127,7 @@ def test_a_cancel_comes_through_however_many_adjusts_were_before_it(fresh_daemon
         client.cancel(job)
         assert client.status(20)["running"] == job  # the broker has read them all
         os.kill(worker, signal.SIGCONT)
-        until(client, job, "cancelled", limit=20)
+        until(client, job, "cancelled")
         idle(client)
 
 
@@ -150,7 +137,7 @@ def test_an_unknown_slider_is_refused_and_the_job_goes_on(fresh_daemon, send):
         job = send(client, LONG)
         until(client, job, "progress")
         client.adjust(job, {"style": 10, "unheard": 1})
-        refused = refusal(client)
+        refused = until(client, None, "failed").header
         assert refused["code"] == "parameter-invalid"
         assert "'unheard'" in refused["message"]
         assert "style" in refused["hint"]
@@ -160,13 +147,10 @@ def test_an_unknown_slider_is_refused_and_the_job_goes_on(fresh_daemon, send):
 
 def test_a_running_job_that_outgrows_its_memory_is_its_own_loss(fresh_daemon, send):
     fresh_daemon.start("--memory-limit", "1000")
-    picture = raster(np.random.default_rng(0).integers(0, 256, (1600, 1600, 3), np.uint8))
-    mask = np.zeros((1600, 1600, 1), np.uint8)
-    mask[50:-50, 50:-50] = 255
     with Client(fresh_daemon.address) as client:
         until(client, send(client), "result")  # a small job is well below the limit
         worker = client.status()["worker"]
-        big = client.submit(picture, picture, raster(mask), (0, 0), {"preset": "paper", "working_size": 1600})
+        big = too_large(client)
         first, second = send(client), send(client)
         wait_for(client, lambda status: status["running"] == big and status["waiting"] == 2)
         failed = until(client, big, "failed").header

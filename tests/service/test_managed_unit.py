@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
-from daemons import raster, until, wait_for
+from daemons import loaded, too_large, until, wait_for
 from user_unit import unit
 
 from blend_daemon.protocol import runtime
@@ -129,11 +128,8 @@ def test_a_worker_that_outgrows_the_units_memory_is_its_jobs_loss_alone(fresh_da
         group, *limits = shell.stdout.readline().split()
         assert limits == [str(most), "2048"]
         with Client(fresh_daemon.address) as client:
-            before = wait_for(client, lambda status: status["workers"][0]["state"] == "ready", limit=PATIENCE)
-            picture = raster(np.random.default_rng(0).integers(0, 256, (1600, 1600, 3), np.uint8))
-            mask = np.zeros((1600, 1600, 1), np.uint8)
-            mask[50:-50, 50:-50] = 255
-            big = client.submit(picture, picture, raster(mask), (0, 0), {"preset": "paper", "working_size": 1600})
+            before = wait_for(client, loaded, limit=PATIENCE)
+            big = too_large(client)
             small = send(client, {"iterations": 3})
             failed = until(client, big, "failed", limit=PATIENCE).header
             assert failed["code"] == "worker-died"
