@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from daemons import idle, loaded, too_large, until, wait_for
+from daemons import idle, loaded, raster, too_large, until, wait_for
 
 from blend_daemon.protocol.client import Client
 
