@@ -26,5 +26,5 @@ tools/make_venv.sh .venv test
 .venv/bin/ruff check
 .venv/bin/ruff format --check
 .venv/bin/mypy
-.venv/bin/shellcheck install.sh run-tests.sh tools/*.sh .ci/run
+.venv/bin/shellcheck install.sh run-tests.sh tools/*.sh benchmarks/*.sh .ci/run
 exec .venv/bin/pytest "$@"
