@@ -48,7 +48,7 @@ systemctl --user stop blend-daemon
 """
 GROUPS = Path("/sys/fs/cgroup")
 MB = 1024**2
-PATIENCE = 600  # s; under emulation, where the memory controller was had once, torch takes minutes to load
+PATIENCE = 600  # s; in an emulated machine, which may be the one with a memory controller, torch takes minutes to load
 
 
 def _groups() -> list[Path]:
@@ -122,7 +122,7 @@ def test_it_is_started_watched_and_stopped(fresh_daemon):
 
 def test_a_worker_that_outgrows_the_units_memory_is_its_jobs_loss_alone(fresh_daemon, send):
     if not _limits_memory():
-        pytest.skip("needs a memory controller of control groups version 2")
+        pytest.skip("needs a memory controller of control groups version 2, as benchmarks/unit_memory.sh has")
     most = 1000 * MB
     with managed(fresh_daemon, LIMITED, "--memory-limit 1000000", f"MemoryMax={most}\n") as shell:  # the daemon's own watch keeps out of it
         group, *limits = shell.stdout.readline().split()
