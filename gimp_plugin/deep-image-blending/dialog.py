@@ -234,12 +234,11 @@ class BlendDialog:
         self._preview.set_scene(self._scene.picture, self._scene.part, (0, 0, *size))
 
     def _wish(self) -> None:
-        if options.method(self._config) == options.NO_MODEL:
-            self._say(_("Choose a model, or another method."))
-            return
         if self._sketcher is None:
             self._connect()  # trouble has ended the former one; what is wished for now may go well
-        if self._view is not None and self._sketcher is not None:
+        if options.method(self._config) == options.NO_MODEL:
+            self._say(_("Choose a model, or another method."))
+        elif self._view is not None and self._sketcher is not None:
             self._sketcher.want(self._view, self._options().parameters)
 
     def _show_sketch(self, message, view: View) -> None:
