@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -58,6 +59,7 @@ class Client:
         self._lost: float | None = None  # when the connection to a daemon on another computer was lost
         self._failures = 0  # handshakes that failed without a reason given
         self._jobs: dict[str, Message] = {}  # sent there, to be sent again after a cut
+        self._arrived: list[Message] = []  # and not handed out yet
         if paired:
             self._socket.ipv6 = True
             self._socket.heartbeat_ivl, self._socket.heartbeat_timeout = 2000, 10_000  # ms
@@ -181,14 +183,8 @@ class Client:
         One that is never released goes when it is a week old.
         """
         self._send(Message("release", self._own(job)))
-        deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
-            self.wait(left)
-            try:
-                if any(message.type == "released" and message.header["job"] == job for message in self.pump()):
-                    return
-            except BlendError:
-                return  # a daemon that has gone keeps it
+        with suppress(BlendError):  # a daemon that has gone keeps it
+            self._await(timeout, lambda message: message.type == "released" and message.header["job"] == job)
 
     def shutdown(self) -> None:
         """Ask the daemon to end."""
@@ -201,23 +197,16 @@ class Client:
     def status(self, timeout: float = 2.0) -> Mapping[str, Any] | None:
         """The daemon's account of itself, None if none answers within `timeout` s."""
         self.ask_status()
-        deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
-            self.wait(left)
-            for message in self.pump():
-                if message.type == "status":
-                    return message.header["status"]
-        return None
+        answer = self._await(timeout, lambda message: message.type == "status")
+        return answer.header["status"] if answer else None
 
     def wait(self, timeout: float) -> None:
-        """Sleep until something arrives, for at most `timeout` s."""
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
-        poller.poll(max(int(timeout * 1000), 1))
+        """Sleep until there is something for `pump`, for at most `timeout` s."""
+        if not self._arrived:
+            self._sleep(timeout)
 
     def pump(self) -> list[Message]:
-        """Everything that has arrived, without waiting.
+        """Everything that has arrived and was not the answer to `status` or `release`, without waiting.
 
         Raises
         ------
@@ -225,19 +214,10 @@ class Client:
             `daemon-gone` if the daemon has died, or one elsewhere was out of reach for AWAY s; `not-admitted`,
             `server-key-wrong`, `protocol-mismatch`, `message-invalid`
         """
-        arrived = []
-        while self._socket.poll(0, zmq.POLLIN):
-            frames = [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
-            message = messages.check(framing.decode(frames), messages.FROM_DAEMON)
-            self._heard = time.monotonic()
-            if message.type in messages.LAST:
-                self._jobs.pop(message.header.get("job", ""), None)
-            if message.type == "welcome":
-                self.welcome = message.header
-            else:
-                arrived.append(message)
-        if not arrived:
+        self._receive()
+        if not self._arrived:
             self._watch()
+        arrived, self._arrived = self._arrived, []
         return arrived
 
     def follow(self, job: str) -> Iterator[Message]:
@@ -255,6 +235,36 @@ class Client:
 
     def _own(self, job: str) -> dict[str, Any]:
         return {"job": job, "owner": self._key}
+
+    def _sleep(self, timeout: float) -> None:
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        poller.poll(max(int(timeout * 1000), 1))
+
+    def _await(self, timeout: float, wanted: Callable[[Message], bool]) -> Message | None:
+        """The first message that is wanted; what else arrives, another job's result perhaps, is left for `pump`."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            self._sleep(left)
+            self._receive()
+            if answer := next((message for message in self._arrived if wanted(message)), None):
+                self._arrived = [message for message in self._arrived if message is not answer]
+                return answer
+            self._watch()
+        return None
+
+    def _receive(self) -> None:
+        while self._socket.poll(0, zmq.POLLIN):
+            frames = [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
+            message = messages.check(framing.decode(frames), messages.FROM_DAEMON)
+            self._heard = time.monotonic()
+            if message.type in messages.LAST:
+                self._jobs.pop(message.header.get("job", ""), None)
+            if message.type == "welcome":
+                self.welcome = message.header
+            else:
+                self._arrived.append(message)
 
     def _watch(self) -> None:
         now = time.monotonic()

@@ -37,7 +37,8 @@ class Job:
     ----------
     id : the job's name, its owner's choice
     owner : key of the one who may see and touch it
-    client : the connection on which its messages go
+    client : the connection on which its messages go, the last that asked for it
+    former : the one that asked before; None if there was none
     work : the message to hand to a worker; None once one has it, or the job has ended
     again : whether a worker has died before it had it
     size : bytes of its pictures
@@ -55,6 +56,7 @@ class Job:
     owner: str
     client: Any
     work: Any
+    former: Any = None
     size: int = 0
     kind: str = ""
     keep: bool = False
@@ -65,6 +67,12 @@ class Job:
     missed: float | None = None
     given_up: bool = False
     again: bool = False
+
+    def asked_by(self, client: Any) -> None:
+        """Its messages go to this connection from now on; its owner may have come back on another one."""
+        if client != self.client:
+            self.client, self.former = client, self.client
+        self.missed = None
 
     def adjust(self, sliders: Mapping[str, float]) -> None:
         """Move sliders of a job that no worker has yet."""

@@ -149,10 +149,20 @@ class Server:
                 log.info("nobody has said a word for %.0f s", self._idle_exit)
                 self._stopping.set()
 
+    async def _inform(self, job: Job, message: Message) -> bool:
+        """Tell a job's client; False if it has gone."""
+        if await self._tell(job.client, message):
+            return True
+        if job.former is None:
+            return False
+        # What a lost connection still had under way may be read after the words of the one that took its place.
+        job.client, job.former = job.former, None
+        return await self._tell(job.client, message)
+
     async def _reach(self, job: Job, message: Message) -> None:
         """Tell a job's client; if that has been away for longer than a connection of its kind may be, the job is given up."""
         now = time.monotonic()
-        if await self._tell(job.client, message):
+        if await self._inform(job, message):
             job.missed = None
         elif not (job.keep or job.given_up):
             job.missed = job.missed or now
@@ -239,7 +249,7 @@ class Server:
                 return
             self._store.begin(id, owner, job.label)
             log.info("job %s queued: %s", id[:8], {name: raster.shape for name, raster in message.rasters.items()})
-        job.client, job.missed = client, None  # its owner may have come back on another connection
+        job.asked_by(client)
         if job.state in ENDED:
             await (self._tell(client, job.last) if job.last else self._fetch(client, owner, id))
             return
@@ -379,7 +389,7 @@ class Server:
         starts = self._starts()
         for job in jobs:
             header = {"job": job.id, "position": self._queue.position(job), "seconds_to_start": starts.get(job, 0.0)}
-            await self._tell(job.client, Message("accepted", header))
+            await self._inform(job, Message("accepted", header))
 
     def _starts(self) -> dict[Job, float | None]:
         """Seconds until each waiting job starts."""
@@ -397,7 +407,7 @@ class Server:
         self._queue.end(job, STATE_OF[last.type], None if kept else last)
         self._ends[last.type] += 1
         log.info("job %s: %s %s", job.id[:8], last.type, last.header.get("message", ""))
-        told = await self._tell(job.client, last)
+        told = await self._inform(job, last)
         if not kept and not told and job.keep:
             self._store.cut(job.id, job.owner, job.label)
         elif not kept:

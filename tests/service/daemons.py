@@ -89,7 +89,8 @@ def until(client: Client, job: str | None, *types: str, limit: float = 60):
 
 def goes_on(client: Client, job: str) -> None:
     """The job computes, and has not been ended by any word that the daemon had before this."""
-    client.status()  # drops what arrived before
+    client.status()
+    client.pump()  # what arrived before
     for _ in range(3):  # one may be on its way, and one more may come before the worker has heard
         until(client, job, "progress")
 

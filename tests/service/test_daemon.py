@@ -186,6 +186,16 @@ def test_a_repeated_submit_is_the_same_job_with_one_end(daemon, send):
     assert array(one.rasters["layer"]).tobytes() == array(again.rasters["layer"]).tobytes()
 
 
+def test_a_question_or_a_release_takes_no_word_of_a_job_from_who_waits_for_it(daemon, send):
+    with Client(daemon.address) as client, Client(daemon.address, OTHER) as other:
+        ended = idle(other)["ended"]
+        first, second = send(client), send(client)
+        wait_for(other, lambda status: status["ended"] == ended + 2)
+        assert client.status()
+        client.release(first)
+        assert [message.header["job"] for message in client.pump() if message.type == "result"] == [first, second]
+
+
 def test_a_client_cannot_touch_anothers_job(daemon, send):
     with Client(daemon.address) as one, Client(daemon.address, OTHER) as two:
         job = send(one, LONG)

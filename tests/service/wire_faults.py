@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import time
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import psutil
 import zmq
-from daemons import idle, kept, raster, until
+from daemons import cancelled, goes_on, idle, kept, raster, until, wait_for
 from scene import LONG, MASK, ME, OTHER, SOURCE, TARGET, Scene, digest, fault, new_id, scene_of_its_own
 
 from blend_daemon.protocol import framing, messages
@@ -206,6 +207,32 @@ def duplicate_submits_from_two_connections(scene: Scene) -> None:
         assert one.status(20)["ended"] == ended + 1
         scene.send(one, job=job)
         assert digest(until(one, job, "result")) == scene.announced[job]
+
+
+@fault()
+def cut_connection_that_is_read_late(scene: Scene) -> None:
+    """Who came back on another connection goes on hearing of its job when the lost one's submit is read after its own."""
+    job, mark = new_id(), new_id()
+    with scene.client() as client:
+        idle(client)
+        ends = cancelled(client.status(20))
+        late = dealer(scene)
+        answer(late, framing.encode(Message("hello")))
+        late.linger = 20_000  # ms
+        scene.daemon.process.send_signal(signal.SIGSTOP)
+        for frames in [framing.encode(Message("status"))] * 300:  # the daemon reads a word of each in turn
+            late.send_multipart(frames)
+        for id in (job, mark):
+            late.send_multipart(submission(id))
+        late.context.destroy()
+        scene.send(client, LONG, job=job)
+        time.sleep(0.2)
+        scene.daemon.process.send_signal(signal.SIGCONT)
+        until(client, job, "progress")
+        wait_for(client, lambda status: cancelled(status) > ends)  # the lost one's own job, which nobody waits for
+        goes_on(client, job)
+        client.finish(job)
+        scene.announcement(client, job)
 
 
 @fault()
