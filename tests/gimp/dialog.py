@@ -315,6 +315,9 @@ def recover():
     wait_for(scene, NAMES)
 
 
+CANCEL = ("505", "582")  # the button in the status bar of GIMP's window as it is at its first start
+
+
 def launched():
     """From GIMP's own menus: the filter, repeated by Ctrl+F, and cancelled in GIMP's status bar, which kills the plug-in."""
     scene = Scene()
@@ -328,14 +331,15 @@ def launched():
     # Called on the blended layer, which it replaces.
     until(lambda: scene.names() == BLENDED and scene.image.get_layers()[0].get_tattoo() != old, "a second blend", 60)
     with Client() as client:
-        before = pixels(scene.image)
+        before, ends = pixels(scene.image), client.status()["ends"]
         time.sleep(1.0)
         press_in_gimp("ctrl+f")
-        until(lambda: (client.status() or {}).get("running"), "a third blend")
-        time.sleep(1.0)
+        until(lambda: client.status()["running"], "a third blend")
+        time.sleep(1.0)  # until GIMP shows the button
         screenshot("launched-progress", GIMP)
-        press_in_gimp("Escape")
-        until(lambda: not client.status()["running"], "a free worker", 5)
+        xdotool("mousemove", *CANCEL, "click", "1")
+        until(lambda: client.status()["ends"] != ends, "the end of the blend", 10)
+        assert client.status()["ends"] == {**ends, "cancelled": ends.get("cancelled", 0) + 1}
     time.sleep(2.0)
     assert scene.names() == BLENDED
     assert pixels(scene.image) == before
