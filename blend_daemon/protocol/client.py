@@ -75,10 +75,10 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connection; a job that still runs is given up by the daemon."""
-        self._socket.disable_monitor()
-        self._socket.close(0)
-        self._context.destroy(0)
+        """End the connection; a job that still runs is given up by the daemon. A second time does nothing."""
+        if not self._socket.closed:
+            self._socket.disable_monitor()
+            self._context.destroy(0)
 
     @property
     def fd(self) -> int:

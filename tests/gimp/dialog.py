@@ -5,6 +5,7 @@ The environment's ACTION names one of the functions below. Writes "ok" or a trac
 
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -315,7 +316,10 @@ def recover():
     wait_for(scene, NAMES)
 
 
-CANCEL = ("505", "582")  # the button in the status bar of GIMP's window as it is at its first start
+def status_bar():
+    """The grey levels of a row of GIMP's window, at the height of its status bar's text."""
+    row = ["-gravity", "south", "-crop", "0x1+0+18", "-depth", "8", "gray:-"]
+    return subprocess.run(["import", "-window", window(GIMP), *row], capture_output=True).stdout
 
 
 def launched():
@@ -333,11 +337,14 @@ def launched():
     with Client() as client:
         before, ends = pixels(scene.image), client.status()["ends"]
         time.sleep(1.0)
+        bare = status_bar()
         press_in_gimp("ctrl+f")
         until(lambda: client.status()["running"], "a third blend")
-        time.sleep(1.0)  # until GIMP shows the button
+        until(lambda: status_bar() != bare, "a bar of progress")
+        time.sleep(0.5)  # and the button at its right end
         screenshot("launched-progress", GIMP)
-        xdotool("mousemove", *CANCEL, "click", "1")
+        end = max(x for x, (then, now) in enumerate(zip(bare, status_bar(), strict=True)) if then != now)
+        xdotool("mousemove", "--window", window(GIMP), str(end - 10), "582", "click", "1")
         until(lambda: client.status()["ends"] != ends, "the end of the blend", 10)
         assert client.status()["ends"] == {**ends, "cancelled": ends.get("cancelled", 0) + 1}
     time.sleep(2.0)

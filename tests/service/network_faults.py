@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from unittest import mock
 
-from daemons import until
+from daemons import idle, until
 from scene import LONG, Scene, fault, scene_of_its_own
 
 from blend_daemon.protocol import keys
@@ -68,6 +68,26 @@ def _cut(_: Scene, ends: bool) -> None:
         assert near.status(20)["ends"] == {"result": 1}
 
 
+def _away(_: Scene, cut: bool) -> None:
+    with _two_computers() as (scene, client, switch), scene.client() as near:
+        job = scene.send(client, LONG)
+        until(client, job, "progress")
+        if cut:
+            switch("down")
+        else:
+            client.close()
+        began = time.monotonic()
+        # Nobody can tell one who has gone from one who will be back: of either a cut of CUT is survived.
+        while (away := time.monotonic() - began) < CUT:
+            assert near.status(20)["running"] == job, f"the job is given up after {away:.0f} s"
+            time.sleep(1)
+        idle(near, 60 - CUT)
+        assert near.status(20)["ends"] == {"cancelled": 1}
+
+
 PROMISE = "The client, back within 35 s, gets its result, which was computed once."
 fault("network cut for 30 s, job running", PROMISE, quick=False, root=True)(partial(_cut, ends=False))
 fault("network cut for 30 s, job ends meanwhile", PROMISE, quick=False, root=True)(partial(_cut, ends=True))
+GIVEN_UP = "Its job goes on for as long as a cut may last, and is given up within a minute."
+fault("network cut for good", GIVEN_UP, quick=False, root=True)(partial(_away, cut=True))
+fault("client on another computer ended", GIVEN_UP, quick=False, root=True)(partial(_away, cut=False))
