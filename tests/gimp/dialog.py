@@ -434,6 +434,25 @@ def model():
     assert pixels(scene.image) == after
 
 
+def elsewhere():
+    """With a learned model chosen and none here, another daemon is named, which has some."""
+
+    def user(dialog):
+        time.sleep(1.0)
+        press(dialog, "alt+m", "End", "alt+v", *["Tab"] * 9)  # to the daemon, the last under Advanced
+        xdotool("windowfocus", "--sync", dialog, "type", os.environ["ADDRESS"])
+        settle(dialog, 0.5)
+        screenshot("elsewhere-named", DIALOG)
+        press(dialog, "alt+b")
+        settle(dialog)
+        insert(dialog)
+
+    scene = Scene()
+    with without_models("plain", "tint"):
+        check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user))
+    assert scene.report()["method"] == "model:plain"
+
+
 @contextmanager
 def without_models(*names):
     """The daemon lacks these models for as long as the context lasts."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from harness import DAEMON
 
 from blend_daemon.protocol.client import Client
 
@@ -97,6 +99,18 @@ def test_a_method_is_chosen_by_its_picture(use_dialog):
 
 def test_a_learned_model_is_chosen_and_one_that_has_gone_is_told(use_dialog):
     assert use_dialog("model") == "ok"
+
+
+def test_the_models_of_another_daemon_are_listed_when_it_is_named(use_dialog, gimp):
+    own = Path(gimp.environment["WORK"]) / "o"
+    shutil.copytree(own.parent / "models", own / "models")
+    folders = {f"BLEND_DAEMON_{name.upper()}_DIR": str(own / name) for name in ("runtime", "state", "models")}
+    there = subprocess.Popen([*DAEMON, "serve"], env={**os.environ, **gimp.environment, **folders, "PATH": os.environ["PATH"]})
+    try:
+        assert use_dialog("elsewhere", ADDRESS=f"ipc://{own}/runtime/socket") == "ok"
+    finally:
+        there.terminate()
+        there.wait(20)
 
 
 def test_the_daemons_window(use_dialog):
