@@ -111,6 +111,8 @@ def soak(scene: Scene, count: int, clients: int, seed: int) -> tuple[str, bool]:
         worker = client.status(20)["worker"]
     pids = {"broker": scene.daemon.process.pid, "worker": worker}
     users = [User(scene, k + 1, chance) for k in range(clients)]
+    for user in users:
+        user.client.status(20)  # connected, and so among what is held early
     began, sent, early = time.monotonic(), 0, {}
     shared = set(Path("/dev/shm").iterdir())
     while sent < count or any(user.jobs for user in users):
