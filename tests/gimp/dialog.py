@@ -5,7 +5,6 @@ The environment's ACTION names one of the functions below. Writes "ok" or a trac
 
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -15,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 sys.path.insert(0, os.environ["TESTS"])
 from gi.repository import Gimp
 from inside import NAME, WORK, Client, blend, check, lost, picture, pixels, rectangle, shot
-from screen import GIMP, launch, press, press_in_gimp, screenshot, settle, until, window, windows, xdotool
+from screen import GIMP, STATUS_BAR, launch, press, press_in_gimp, screenshot, settle, status_bar, until, window, windows, xdotool
 
 from blend_daemon.protocol import keys, runtime
 
@@ -316,12 +315,6 @@ def recover():
     wait_for(scene, NAMES)
 
 
-def status_bar():
-    """The grey levels of a row of GIMP's window, at the height of its status bar's text."""
-    row = ["-gravity", "south", "-crop", "0x1+0+18", "-depth", "8", "gray:-"]
-    return subprocess.run(["import", "-window", window(GIMP), *row], capture_output=True).stdout
-
-
 def launched():
     """From GIMP's own menus: the filter, repeated by Ctrl+F, and cancelled in GIMP's status bar, which kills the plug-in."""
     scene = Scene()
@@ -339,13 +332,13 @@ def launched():
         time.sleep(1.0)
         bare = status_bar()
         press_in_gimp("ctrl+f")
-        until(lambda: client.status()["running"], "a third blend")
+        under_way()
         until(lambda: status_bar() != bare, "a bar of progress")
         time.sleep(0.5)  # and the button at its right end
         screenshot("launched-progress", GIMP)
         end = max(x for x, (then, now) in enumerate(zip(bare, status_bar(), strict=True)) if then != now)
-        xdotool("mousemove", "--window", window(GIMP), str(end - 10), "582", "click", "1")
-        until(lambda: client.status()["ends"] != ends, "the end of the blend", 10)
+        xdotool("mousemove", "--window", window(GIMP), str(end - 10), str(STATUS_BAR), "click", "1")
+        until(lambda: client.status()["ends"] != ends, "the end of the blend", 5)
         assert client.status()["ends"] == {**ends, "cancelled": ends.get("cancelled", 0) + 1}
     time.sleep(2.0)
     assert scene.names() == BLENDED

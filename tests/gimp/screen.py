@@ -7,6 +7,8 @@ import time
 WORK = os.environ["WORK"]
 GIMP = "GNU Image Manipulation Program|GIMP"  # the title of its main window
 
+STATUS_BAR = 582  # px from the top of its main window as it first opens to the text of the status bar
+
 
 def xdotool(*words):
     return subprocess.run(["xdotool", *words], capture_output=True, text=True).stdout.split()
@@ -63,6 +65,12 @@ def screenshot(name, title):
         xdotool("windowraise", found)  # no window manager does it
     time.sleep(0.3)
     subprocess.run(["import", "-window", "root", os.path.join(WORK, f"dialog-{name}.png")])
+
+
+def status_bar():
+    """The grey levels of the row of GIMP's main window that goes through its status bar's text."""
+    row = ["-crop", f"0x1+0+{STATUS_BAR}", "-depth", "8", "gray:-"]
+    return subprocess.run(["import", "-window", window(GIMP), *row], capture_output=True).stdout
 
 
 def settle(window, pause=1.5):

@@ -149,7 +149,7 @@ def test_a_worker_that_hangs_is_replaced_and_the_queue_goes_on(fresh_daemon, sen
         until(client, hung, "progress")
         pid = client.status()["worker"]
         os.kill(pid, signal.SIGSTOP)
-        failed = until(client, hung, "failed", limit=30).header
+        failed = until(client, hung, "failed", limit=8).header
         assert failed["code"] == "worker-hung"
         assert "3 s" in failed["message"]
         assert failed["hint"]
