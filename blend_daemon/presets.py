@@ -29,7 +29,7 @@ class Parameters:
     working_size : 0..4096 px, the optimiser works on at most its square in pixels; 0: as the preset has it
     iterations : 0..10000 evaluations in all, shared among the scales as in the preset; 0: as many as the preset has
     device : "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu"
-    style : 0..100, how much of the target's texture the object takes on
+    style : 0..100, how much is painted: nothing at 0, as much as the target is a painting at 50, throughout at 100
     content : 0..100, how much of the object's own detail stays
     colour : 0..100, the object's own colours to the surroundings' colours
     seam : 0..100, width of the zone in which the object's light and colour go over into the target's
@@ -121,19 +121,16 @@ class Preset:
     sliders: Mapping[str, float]
 
 
-STANDARD = (40, 24, 16)
+WORKING = 512**2
+STANDARD = (30, 30, 15)
 
 PRESETS: Mapping[str, Preset] = {
-    "draft": Preset("A first look within seconds", (20, 8, 3), 600_000, {}),
-    "standard": Preset("The result to keep", STANDARD, 600_000, {}),
-    "photo": Preset(
-        "Standard for photographs: more of the object, less texture", STANDARD, 600_000, {"style": 35, "content": 60, "colour": 45}
-    ),
-    "painting": Preset(
-        "Standard for paintings: more of the target's texture", STANDARD, 600_000, {"style": 70, "content": 45, "colour": 55}
-    ),
-    "subtle": Preset("Standard, with a light hand", STANDARD, 600_000, {"style": 25, "content": 65, "colour": 25}),
-    "strong": Preset("Standard, with a heavy hand", STANDARD, 600_000, {"style": 85, "content": 35, "colour": 80}),
+    "draft": Preset("A first look within seconds", (20, 8, 0), WORKING, {}),
+    "standard": Preset("The result to keep", STANDARD, WORKING, {}),
+    "photo": Preset("Standard for photographs: nothing is painted", STANDARD, WORKING, {"style": 0}),
+    "painting": Preset("Standard for paintings: painted throughout", STANDARD, WORKING, {"style": 90}),
+    "subtle": Preset("Standard, with a light hand", STANDARD, WORKING, {"style": 25, "content": 65, "colour": 25}),
+    "strong": Preset("Standard, with a heavy hand", STANDARD, WORKING, {"style": 100, "content": 35, "colour": 80}),
     "paper": Preset("The paper's two algorithms as published: slow, for comparison", (1000, 1000), 1_000_000, {}),
 }
 WITH_MODELS = ("method", "constraint")

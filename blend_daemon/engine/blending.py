@@ -13,7 +13,8 @@ import torch
 
 from blend_daemon import __version__
 from blend_daemon.engine import device as devices
-from blend_daemon.engine import methods, stages
+from blend_daemon.engine import methods
+from blend_daemon.engine.losses import STYLE_LAYERS
 from blend_daemon.engine.pixels import Box, Raster
 from blend_daemon.engine.problem import Problem
 from blend_daemon.engine.progress import Observer
@@ -43,7 +44,7 @@ def warm(device: str = "auto") -> str:
     """Load the network for a device, so that the first blend need not wait. Returns the device's name."""
     chosen = devices.choose(device)
     features, _ = devices.features(chosen, devices.precision(chosen))
-    features(torch.zeros(1, 3, 64, 64, device=chosen), stages.STYLE_LAYERS)
+    features(torch.zeros(1, 3, 64, 64, device=chosen), STYLE_LAYERS)
     return str(chosen)
 
 
@@ -111,7 +112,7 @@ def _attempt(problem: Problem, parameters: Parameters, attempt: _Attempt, began:
     loaded = time.monotonic()
     torch.manual_seed(parameters.seed)
     with devices.threads_for(problem.pixels) if methods.quick(parameters) else nullcontext():
-        colours = methods.computing(parameters.method)(run)
+        colours = run.carry_out(methods.computing(parameters.method)(run))
     done = time.monotonic()
     report = {
         **asdict(run.parameters),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import partial
 
 import numpy as np
@@ -9,21 +10,23 @@ from scipy import ndimage
 from torch import Tensor
 
 from blend_daemon.engine.colour import statistics, transfer
+from blend_daemon.engine.optimise import Step, Steps, Word
 from blend_daemon.engine.pixels import Box, Floats, split_alpha, to_float
 from blend_daemon.engine.poisson import Surroundings, corrected, residual
-from blend_daemon.engine.run import Run, in_box
+from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.run import Run, at_once, in_box
 from blend_daemon.engine.solvers import SOLVERS
 
 FEATHER = 0.2  # of the object's greatest depth, over which `alpha` fades when no width is given
 SAMPLES = 1_000_000  # pixels of the target at most that give its colours
 
 
-def copy_paste(run: Run) -> Floats:
+def copy_paste(run: Run) -> Steps:
     """The source as it is."""
-    return run.at_once("copying", run.problem.source_on(run.problem.box)[0])
+    return at_once(run, "copying", run.problem.source_on(run.problem.box)[0])
 
 
-def alpha(run: Run) -> Floats:
+def alpha(run: Run) -> Steps:
     """The source, fading into the target from the mask's edge over `feather` px (Porter, Duff, 1984: *over* with a feathered mask)."""
     problem = run.problem
     window = problem.window(1)
@@ -38,10 +41,10 @@ def alpha(run: Run) -> Floats:
     blend = target + share[:, :, None] * (source - target)
     x, y, w, h = problem.box
     x, y = x - window[0], y - window[1]
-    return run.at_once("fading", np.ascontiguousarray(blend[y : y + h, x : x + w]))
+    return at_once(run, "fading", np.ascontiguousarray(blend[y : y + h, x : x + w]))
 
 
-def color_transfer(run: Run) -> Floats:
+def color_transfer(run: Run) -> Steps:
     """The source with the mean and the spread of the whole target's colours (Reinhard, Ashikhmin, Gooch, Shirley, 2001)."""
     problem = run.problem
     source, _ = problem.source_on(problem.box)
@@ -51,33 +54,35 @@ def color_transfer(run: Run) -> Floats:
     outside = problem.mask_on((0, 0, width, height))[::stride, ::stride] == 0
     seen = outside if opacity is None else outside & (opacity > 0)
     if not seen.any():  # all that is left of the target lies between the samples
-        return run.at_once("colours", source)
+        return at_once(run, "colours", source)
     mask = problem.mask_on(problem.box)
     own, other = statistics(source[mask > 0], mask[mask > 0]), statistics(to_float(colours)[seen])
-    return run.at_once("colours", transfer(source, own, other))
+    return at_once(run, "colours", transfer(source, own, other))
 
 
-def poisson(run: Run) -> Floats:
+def poisson(run: Run) -> Steps:
     """Poisson image editing (Perez, Gangnet, Blake, 2003), importing gradients."""
     return _solved(run, mixed=False)
 
 
-def poisson_mixed(run: Run) -> Floats:
+def poisson_mixed(run: Run) -> Steps:
     """Poisson image editing with mixed gradients: of source and target the stronger, so that the target shows through."""
     return _solved(run, mixed=True)
 
 
-def _solved(run: Run, mixed: bool) -> Floats:
+def _solved(run: Run, mixed: bool) -> Steps:
     window = run.problem.window(1)
-    return in_box(solve(run, Surroundings.of(run.problem, window, run.device), window, mixed), window, run.problem.box)
+    blend = yield from solve(run, Surroundings.of(run.problem, window, run.device), window, mixed)
+    return in_box(blend, window, run.problem.box)
 
 
-def solve(run: Run, around: Surroundings, window: Box, mixed: bool = False) -> Tensor:
-    """The Poisson blend over the window by the run's solver: (c, h, w). Tells of each step."""
+def solve(run: Run, around: Surroundings, window: Box, mixed: bool = False) -> Generator[Step, Word, Tensor]:
+    """The Poisson blend over the window by the run's solver: (c, h, w)."""
     solver = SOLVERS[run.parameters.solver]
     for u, error, left in solver(around.unknown, around.known, residual(around, around.source, mixed=mixed)):
         run.plan([(left + 1, 1.0)])
-        if run.report("Poisson", error, {}, partial(_shown, run, around, window, u)):
+        word = yield Step("Poisson", error, partial(_shown, run, around, window, u))
+        if word is Directive.FINISH:
             break
     return corrected(around, u)
 

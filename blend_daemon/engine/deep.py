@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from torch import Tensor
 
-from blend_daemon.engine import paper, stages
+from blend_daemon.engine import paper, recolour
+from blend_daemon.engine.axes import from_axes, to_axes
 from blend_daemon.engine.device import threads_for
-from blend_daemon.engine.harmonise import Harmony, harmonise, reach
-from blend_daemon.engine.pixels import Floats
+from blend_daemon.engine.harmonise import Harmony, Start, harmonise, palette
+from blend_daemon.engine.optimise import Steps, minimise
+from blend_daemon.engine.painterly import strength
+from blend_daemon.engine.painting import COARSE, FINE, Layers, Painting, Scene, Weights
+from blend_daemon.engine.pixels import Box, Floats
 from blend_daemon.engine.poisson import Surroundings
 from blend_daemon.engine.problem import Problem
-from blend_daemon.engine.run import Run, in_box, working_size
+from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.run import Run, at_once, in_box, working_size
 from blend_daemon.presets import Parameters
 
 CONTEXT = 48  # px of target around the mask that the network sees; what it sees changes within 46 px of the mask
-GRADIENT, CONTENT, STYLE, HISTOGRAM = 0.03, 1.0, 0.1, 0.1  # weights of the losses with all sliders in the middle
-SEAM_TAPER = 6.0  # px over which the optimiser gains its freedom from the seam inwards
+BANK_PIXELS = 300_000  # of the target around the object, at the working scale, that strokes are taken from
+BANK_MARGIN = 64  # px at least
+GRID = 8  # sizes of pictures are multiples of it, so that the layers' positions meet
+CONTENT, CHROMA, TONE = 0.25, 100.0, 20.0  # weights of the losses, the style's and the histogram's being 1
+FIRST_CHROMA = 5.0  # at 1/4, where the object's new colours are found
+FAINT = 0.05  # what is painted less than this is not painted
+LEAST_TINT, MOST_TINT = 0.2, 0.7  # how far the object takes the colours that were found for it, from the least painted to the most
 
 
-def deep(run: Run) -> Floats:
+def deep(run: Run) -> Steps:
     """Both stages. With the preset `paper` those of the paper, else ours."""
-    return _paper(run) if run.parameters.preset == "paper" else _staged(run)
+    return _paper(run) if run.parameters.preset == "paper" else _painted(run)
 
 
-def deep_single_stage(run: Run) -> Floats:
+def deep_single_stage(run: Run) -> Steps:
     """The first stage alone."""
     run.preset = replace(run.preset, evaluations=(*run.preset.evaluations[:-1], 0))
     return deep(run)
@@ -39,56 +46,115 @@ def deep_single_stage(run: Run) -> Floats:
 
 def sketch(run: Run) -> Floats:
     """What the optimiser starts from, over the box."""
-    problem = run.problem
-    pixels = reach(problem.pixels)
-    window = problem.window(pixels)
-    around = Surroundings.of(problem, window, run.device)
-    return in_box(_start(around, run.parameters, pixels), window, problem.box)
+    window = run.problem.window(CONTEXT)
+    around = Surroundings.of(run.problem, window, run.device)
+    start = _start(around, palette(run.problem), run.parameters)
+    return in_box(_covering(around, start, start.colours), window, run.problem.box)
 
 
-def _staged(run: Run) -> Floats:
-    problem, preset, features = run.problem, run.preset, run.features
-    pixels = reach(problem.pixels)
-    window = problem.window(max(CONTEXT, pixels))
+@dataclass(frozen=True)
+class _Scale:
+    factor: float  # of the working scale
+    evaluations: int
+    stage: int
+    layers: Layers
+
+
+def _painted(run: Run) -> Steps:
+    problem, features = run.problem, run.features
+    window = problem.window(CONTEXT)
     around = Surroundings.of(problem, window, features.device)
+    whole = palette(problem)
     height, width = around.mask.shape
-    size = working_size(height, width, preset.working_pixels)
-    depth = torch.from_numpy(ndimage.distance_transform_edt(around.unknown.cpu().numpy())).to(around.mask)
-    exists = (around.known | around.unknown).to(around.mask)
-    freedom = ((depth - 1) / SEAM_TAPER).clamp(0, 1)
-    # A grey picture in RGB stays grey: what the optimiser adds is then one channel for all three.
+    h, w = working_size(height, width, run.preset.working_pixels)
+    working = (h / height + w / width) / 2
+    bank = Surroundings.of(problem, _bank(problem, BANK_PIXELS / working**2), features.device)
+    # A grey picture in RGB stays grey: one channel is optimised for all three.
     used = slice(1) if _colourless(around.source) and _colourless(around.target) else slice(None)
+    steps = zip((0.25, 0.5, 1.0), run.preset.evaluations, (1, 1, 2), (COARSE, COARSE, FINE), strict=True)
+    scales = [_Scale(*step) for step in steps]
+    costs = [(scale.evaluations, scale.factor**2 * (1.0 if scale.layers is COARSE else 0.5)) for scale in scales]
 
-    def aim_at(parameters: Parameters) -> tuple[stages.Aim, Tensor]:
-        start = _start(around, parameters, pixels)
-        scene = stages.Scene(around.target[None, used], start[None, used], *(x[None, None] for x in (around.mask, exists, freedom)))
-        return stages.Aim(scene if size == (height, width) else scene.shrunk(*size), _weights(parameters)), start
-
-    aim, start = aim_at(run.parameters)
-    steps = zip((0.25, 0.5, 1.0), preset.evaluations, (1, 1, 2), strict=True)
-    scales = [stages.Scale(factor, count, stage) for factor, count, stage in steps]
-    costs = [(scale.evaluations, scale.factor**2) for scale in scales]
+    start = _start(around, whole, run.parameters)
+    measured = strength(features, _scene(around, bank, start, start.colours, used, working / 4), bank)
+    if _amount(run.parameters, measured) < FAINT:
+        return (yield from at_once(run, "stage 1", in_box(_covering(around, start, start.colours), window, problem.box)))
     run.plan(costs)
+    tint = torch.zeros_like(start.colours)  # change of the start's chroma
+    difference = torch.zeros(1, 1, 1, 1, device=features.device)  # what was painted, at any scale
+
+    def tinted() -> Tensor:
+        share = LEAST_TINT + (MOST_TINT - LEAST_TINT) * _amount(run.parameters, measured)
+        return start.colours + min(share * run.parameters.colour / 50, 1.0) * tint
 
     def blended(difference: Tensor) -> Floats:
+        share = min(0.3 + _amount(run.parameters, measured), 1.0)
         full = F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)[0]
-        return in_box((start + full).clamp(0, 1) if not _is_float(problem) else start + full, window, problem.box)
+        colours = tinted() + share * full
+        return in_box(_covering(around, start, colours if _is_float(problem) else colours.clamp(0, 1)), window, problem.box)
 
-    def report(scale: stages.Scale, objective: stages.Objective, x: Tensor, value: Tensor) -> stages.Aim | bool:
-        nonlocal start
-        word = run.report(f"stage {scale.stage}", value, objective.last, lambda: blended(objective.difference(x)))
-        if isinstance(word, bool):
-            return word
-        aim, start = aim_at(word)
-        run.plan(costs[scales.index(scale) :])
-        return aim
+    for number, scale in enumerate(scales):
+        while scale.evaluations:
+            weights = _weights(run.parameters, _amount(run.parameters, measured))
+            scene = _scene(around, bank, start, tinted(), used, working * scale.factor)
+            x = scene.start + F.interpolate(difference, scene.start.shape[-2:], mode="bilinear", align_corners=False)
+            painting = Painting(features, scene, scale.layers, weights if number else replace(weights, chroma=FIRST_CHROMA), x)
+            change = lambda x, scene=scene: (x - scene.start) * (scene.mask > 0)
+            shown = lambda x, change=change: blended(change(x))
+            x, word = yield from minimise(painting, x, scale.evaluations, f"stage {scale.stage}", shown)
+            difference = change(x)
+            if not isinstance(word, Parameters):
+                break
+            start = _start(around, whole, word)
+            run.plan(costs[number:])
+        if number == 0 and difference.shape[1] == 3:
+            # Position by position the new colours are spots; as a change of each of the object's colours they are a palette.
+            tint = recolour.shift(start.colours, around.unknown, scene.start, scene.mask, painting.compose(x))
+            luma = to_axes(difference)
+            difference = from_axes(torch.cat((luma[:, :1], torch.zeros_like(luma[:, 1:])), dim=1))
+        if word is Directive.FINISH:
+            break
+    return blended(difference)
 
-    return blended(stages.optimise(features, aim, scales, report))
 
-
-def _start(around: Surroundings, parameters: Parameters, pixels: int) -> Tensor:
+def _start(around: Surroundings, whole: Tensor, parameters: Parameters) -> Start:
+    harmony = Harmony(
+        colour=parameters.colour / 50,
+        width=0.25 * 2 ** ((parameters.seam - 50) / 12.5),
+        softness=2 ** ((parameters.seam - 50) / 50),
+    )
     with threads_for(around.mask.numel()):
-        return harmonise(around, _harmony(parameters), pixels)
+        return harmonise(around, whole, harmony, CONTEXT)
+
+
+def _covering(around: Surroundings, start: Start, colours: Tensor) -> Tensor:
+    """The object where it covers the target, which shows elsewhere; all object where the target is transparent. (c, h, w)."""
+    cover = torch.where(around.visible, start.cover, around.unknown.to(start.cover))
+    return torch.where(around.unknown, around.target + cover * (colours - around.target), around.target)
+
+
+def _scene(around: Surroundings, bank: Surroundings, start: Start, colours: Tensor, used: slice, factor: float) -> Scene:
+    mask = around.mask * torch.where(around.visible, start.cover, 1.0)
+    fitted = lambda image: _resized(image, factor)
+    return Scene(
+        fitted(around.target[None, used]), fitted(colours[None, used].clamp(0, 1)), fitted(mask[None, None]),
+        fitted(bank.target[None, used]), fitted(bank.known.to(mask)[None, None]),
+    )  # fmt: skip
+
+
+def _resized(image: Tensor, factor: float) -> Tensor:
+    size = [max(round(side * factor / GRID), 2) * GRID for side in image.shape[-2:]]
+    if factor < 1:
+        return F.interpolate(image, size, mode="area")
+    return F.interpolate(image, size, mode="bilinear", align_corners=False)
+
+
+def _bank(problem: Problem, most: float) -> Box:
+    """The part of the canvas around the object, of at most so many pixels, that strokes are taken from."""
+    margin = max(BANK_MARGIN, *problem.box[2:])
+    while margin > CONTEXT and problem.window(margin)[2] * problem.window(margin)[3] > most:
+        margin = int(0.9 * margin)
+    return problem.window(margin)
 
 
 def _colourless(image: Tensor) -> bool:
@@ -99,36 +165,25 @@ def _is_float(problem: Problem) -> bool:
     return problem.target.dtype == np.float32
 
 
-def _harmony(parameters: Parameters) -> Harmony:
-    return Harmony(
-        colour=_point(parameters.colour, 0.0, 0.7, 1.0),
-        width=0.25 * 2 ** ((parameters.seam - 50) / 12.5),
-        grain=_point(parameters.style, 0.0, 1.0, 1.0),
-    )
+def _amount(parameters: Parameters, measured: float) -> float:
+    """How much is painted, 0..1: nothing with the slider at 0, what the target asks for in the middle, all at 100."""
+    share = parameters.style / 50
+    return measured * share if share <= 1 else measured + (1 - measured) * (share - 1)
 
 
-def _weights(parameters: Parameters) -> dict[int, stages.Weights]:
-    amount = parameters.style / 50
+def _weights(parameters: Parameters, amount: float) -> Weights:
     keep = 4.0 ** ((parameters.content - 50) / 50)
-    weights = stages.Weights(
-        gradient=GRADIENT * keep, content=CONTENT * keep, style=STYLE * amount**2, histogram=HISTOGRAM * amount**2,
-        variation=0, chroma=300, tone=300,
+    weights = Weights(
+        content=CONTENT * (4 - 3 * amount) * keep, style=1.0, histogram=1.0, chroma=CHROMA, tone=TONE * (5 - 4 * amount)
     )  # fmt: skip
-    weights = replace(weights, **dict.fromkeys(_without(parameters), 0.0))
-    # Sorting every feature map costs as much as the network at the working scale, and changes little there.
-    return {1: weights, 2: replace(weights, histogram=0)}
+    return replace(weights, **dict.fromkeys(set(_without(parameters)) & {*Weights.__annotations__}, 0.0))
 
 
 def _without(parameters: Parameters) -> list[str]:
     return parameters.without.split(",") if parameters.without else []
 
 
-def _point(value: float, low: float, neutral: float, high: float) -> float:
-    """A slider's value 0..100 on the straight lines through (0, low), (50, neutral), (100, high)."""
-    return low + (neutral - low) * value / 50 if value <= 50 else neutral + (high - neutral) * (value - 50) / 50
-
-
-def _paper(run: Run) -> Floats:
+def _paper(run: Run) -> Steps:
     problem, preset, features = run.problem, run.preset, run.features
     canvas = (0, 0, problem.target.shape[1], problem.target.shape[0])
     around = Surroundings.of(problem, canvas, features.device)
@@ -142,14 +197,9 @@ def _paper(run: Run) -> Floats:
         full = F.interpolate(canvas_colours, (height, width), mode="bilinear", align_corners=False)
         return in_box(full[0].clamp(0, 1), canvas, problem.box)
 
-    def report(stage: str, objective: Any, colours: Callable[[], Tensor], value: Tensor) -> bool:
-        # Published as they are, the algorithms have no sliders that could move.
-        return run.report(stage, value, objective.last, lambda: blended(colours())) is True
-
     generator = torch.Generator().manual_seed(run.parameters.seed)
-    return blended(
-        paper.optimise(
-            features, shrink(around.target[None]), shrink(source[None]), shrink(around.mask[None, None]),
-            preset.evaluations, generator, report, _without(run.parameters),
-        )
+    refined = yield from paper.optimise(
+        features, shrink(around.target[None]), shrink(source[None]), shrink(around.mask[None, None]),
+        preset.evaluations, generator, blended, _without(run.parameters),
     )  # fmt: skip
+    return blended(refined)

@@ -1,40 +1,47 @@
-"""The start of the optimiser: the object in the target's colours, with a seam that closes and the target's own grain.
+"""The start of the optimiser: the object in the target's light, solid, with an edge that closes.
 
-Three closed-form steps, each an answer to something that a Gram matrix and a Laplacian do badly (docs/engine.md):
+Three closed-form steps, each an answer to something that a Laplacian and features do badly (docs/engine.md):
 
-1. The object's colours move towards the surroundings' by the linear Monge-Kantorovitch map (Pitie, Kokaram, 2007), luma and
-   chroma apart. A Gram matrix pulls on colours too, but unevenly, and leaves green and purple clouds.
-2. A screened, edge-aware membrane closes the seam. Poisson's membrane carries the colours of the boundary across the whole object;
-   this one runs freely through the smooth surroundings that a coarse selection includes and is held back by the object's own edges.
-3. The target's grain (canvas, paper, film) under the mask, which continues the grain outside without a seam. In the backdrop that a
-   coarse selection includes all the target's detail, so that its strokes go on up to the object.
+1. What of the selection is the object is told from the backdrop (`matting`): of the backdrop nothing is kept.
+2. The object's colours move some of the way to the target's, by one map for the whole object: its luma keeps its own contrast, as far as
+   the target's darkest and brightest tones allow; its chroma nears the target's.
+3. Where no backdrop can be told apart but the source goes on around the selection, a screened, edge-aware membrane closes the seam.
+   Poisson's membrane carries the colours of the boundary across the whole object; this one runs freely through smooth surroundings
+   and is held back by the object's own edges.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
+from blend_daemon.engine.axes import from_axes, to_axes
+from blend_daemon.engine.filters import blur
+from blend_daemon.engine.matting import foreground, matte
+from blend_daemon.engine.pixels import split_alpha, to_float
 from blend_daemon.engine.poisson import PoissonSolver, Surroundings, residual
+from blend_daemon.engine.problem import Problem
 
-# Luma and two chroma axes; rows of an invertible matrix on R'G'B'.
-OPPONENT = torch.tensor([[0.299, 0.587, 0.114], [0.5, -0.5, 0.0], [0.25, 0.25, -0.5]])
+SAMPLES = 50_000  # pixels of the target that stand for its palette
+LUMA_SHIFT, CHROMA_SHIFT = 0.3, 0.4  # share of the way that the means move, with the slider in the middle
+LUMA_RANGE = 0.7  # share of the way back into the target's range, of tones that are darker or brighter than any of its own
+LEAST_LUMA, MOST_LUMA = 0.75, 1.15  # of its own contrast that the object keeps: one that has lost its light and shade is fog
+LEAST_CHROMA, MOST_CHROMA = 0.6, 1.2  # of its own spread of chroma
+NEAR = 0.5  # weight of the surroundings in the mean to move to; the rest is the whole target's
+TINT = 0.02  # spread of chroma that every picture is given, so that a grey one takes no object's colours
 EDGE = 0.04  # a source step of ten 8-bit levels halves and more the membrane's conductance
 RING = 4  # px along the mask where the membrane always conducts, so that an edge of the source there cannot keep the seam open
-GRAIN_SIGMA = 2.5  # px: what is finer is grain
-GRAIN_SEAM = 0.12  # of the thickness: depth from the seam within which the grain goes over into the object's own
-GRAIN_LIMIT = 2.0  # times the usual local deviation of the surroundings, above which fine detail is a drawn structure
-MOST_GRAIN = 8 / 255  # local deviation above which it is one however usual: strokes, gravel, stars; drawn over an object, it dissolves it
+DETAIL_SIGMA = 2.5  # px: what is finer goes on in the backdrop as it is in the target
 LUMA_REACH = 2.0  # the membrane's width for luma, as a multiple of that for chroma
 BACKDROP_REACH = 3.0  # how far a smooth backdrop is followed, as a multiple of the width
 CUT = 2  # px around a pixel of the mask's edge within which the source must be smooth for the edge to cut through a backdrop
-# Share of its own spread that an object keeps in the flattest surroundings, in luma and chroma, and takes in the most vivid ones. In luma
-# it keeps more: an object that has lost its light and shade is lost.
-LEAST_LUMA, LEAST_CHROMA, MOST_SPREAD = 0.65, 0.45, 1.3
+THIN = 6.0  # px: what is not thicker keeps its middle whole
+LEAST_AROUND = 0.1  # of the mask's pixels: a layer that shows less than this outside the selection was cut out
 ITERATIONS = 9
 
 
@@ -44,14 +51,28 @@ class Harmony:
 
     Attributes
     ----------
-    colour : 0 (the object's own colours) to 1 (the surroundings' mean and spread of colours)
-    width : depth within which the seam's correction fades, as a share of the object's thickness
-    grain : 0 to 1, share of the missing grain that is added
+    colour : 0 (the object's own colours) over 1 (as far as people like it) to 2
+    width : depth within which the membrane's correction fades, as a share of the object's thickness
+    softness : px over which the object's edge goes over into the target
     """
 
     colour: float
     width: float
-    grain: float
+    softness: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """The harmonised object over a window.
+
+    Attributes
+    ----------
+    colours : (channels, h, w), the object where the mask is above 0, the target elsewhere
+    cover : (h, w) in 0..1, how much of each pixel of the mask is the object; the rest is the target's
+    """
+
+    colours: Tensor
+    cover: Tensor
 
 
 def reach(pixels: int) -> int:
@@ -59,72 +80,102 @@ def reach(pixels: int) -> int:
     return int(min(max(0.25 * pixels**0.5, 24), 200))
 
 
-def harmonise(around: Surroundings, harmony: Harmony, margin: int) -> Tensor:
-    """The harmonised blend over the window: (channels, h, w), the target outside the mask's support.
+def palette(problem: Problem) -> Tensor:
+    """Colours of the target's visible pixels outside the mask, evenly taken, (channels, n)."""
+    height, width = problem.target.shape[:2]
+    stride = max(1, round((height * width / SAMPLES) ** 0.5))
+    colours, opacity = split_alpha(problem.target[::stride, ::stride])
+    seen = problem.mask_on((0, 0, width, height))[::stride, ::stride] == 0
+    if opacity is not None:
+        seen &= opacity > 0
+    return torch.from_numpy(np.ascontiguousarray(to_float(colours)[seen].T))
+
+
+def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int) -> Start:
+    """The start over the window.
 
     Parameters
     ----------
     around : the window, at least 1 px larger than the mask on each side where the canvas allows
+    whole : the target's `palette`, (channels, n)
     harmony : amounts
-    margin : px around the mask whose target pixels give the colours to move to
+    margin : px around the mask whose target pixels are the object's surroundings
     """
-    distance = ndimage.distance_transform_edt((~around.unknown).cpu().numpy())
-    near = around.known & torch.from_numpy(distance <= margin).to(around.mask.device)
-    inner = torch.from_numpy(ndimage.distance_transform_edt(around.unknown.cpu().numpy())).to(around.mask)
+    inner = _distance(~around.known) * around.unknown  # beyond the canvas, and where the target is transparent, is no edge
+    near = around.known & (_distance(~around.unknown) <= margin)
     thickness = float(inner.max())
-    inside = around.unknown & around.sourced
-    guide = around.source
-    if near.sum() >= 16 and inside.sum() >= 16:
-        guide = transfer_colours(guide, guide[:, inside], around.target[:, near], harmony.colour)
+    own = around.unknown & around.sourced
+    cover = _edge(around, inner, thickness, harmony.softness)
+    source = around.source
+    found = matte(source, around.sourced, around.unknown)
+    if found is not None:
+        source, cover = foreground(source, found), torch.minimum(cover, found)
+        own &= found > 0.5
+    if own.sum() >= 16 and near.sum() >= 16:
+        source = move_colours(source, source[:, own], around.target[:, near], whole.to(source), harmony.colour)
+    surroundings = int((around.sourced & ~around.unknown).sum())
+    if found is None and surroundings > LEAST_AROUND * int(around.unknown.sum()):
+        source = source + _closing(around, source, inner, max(harmony.width * thickness, 1.5))
+    return Start(torch.where(around.unknown & around.sourced, source, around.target), cover)
+
+
+def _distance(region: Tensor) -> Tensor:
+    """Distance in px from each pixel of a region, (h, w) bool, to what lies outside it; 0 outside. Large if all is region."""
+    if bool(region.all()):
+        return torch.full(region.shape, float(sum(region.shape)), device=region.device)
+    return torch.from_numpy(ndimage.distance_transform_edt(region.cpu().numpy())).float().to(region.device)
+
+
+def move_colours(image: Tensor, own: Tensor, near: Tensor, whole: Tensor, amount: float) -> Tensor:
+    """Move (c, h, w) by the affine map, luma and each axis of chroma apart, that takes the object's colours `own` (c, n) towards the
+    surroundings' `near` and the whole target's `whole`."""
+    some = lambda x: to_axes(x[:, :: max(1, x.shape[1] // SAMPLES), None])[..., 0]
+    x, a, b, g = to_axes(image), some(own), some(near), some(whole if whole.numel() else near)
+    wanted = NEAR * b.mean(dim=1) + (1 - NEAR) * g.mean(dim=1)
+    out = _move_luma(x[0], a[0], wanted[0], g[0], amount)[None]
+    if len(x) == 3:
+        mean = a[1:].mean(dim=1)
+        least = 1 - (1 - LEAST_CHROMA) * amount
+        scale = ((g[1:].std(dim=1) + TINT) / (a[1:].std(dim=1) + TINT)).clamp(least, 1 + (MOST_CHROMA - 1) * amount)
+        shift = mean + min(CHROMA_SHIFT * amount, 1.0) * (wanted[1:] - mean) - scale * mean
+        out = torch.cat((out, x[1:] * scale[:, None, None] + shift[:, None, None]))
+    return from_axes(out)
+
+
+def _move_luma(luma: Tensor, own: Tensor, wanted: Tensor, whole: Tensor, amount: float) -> Tensor:
+    ends = torch.tensor([0.02, 0.98], device=own.device)
+    low, high = torch.quantile(own, ends)
+    darkest, brightest = torch.quantile(whole, ends)
+    shift, back = LUMA_SHIFT * amount * (wanted - own.mean()), min(LUMA_RANGE * amount, 1.0)
+    bottom, top = low + shift, high + shift
+    bottom, top = bottom + back * (darkest - bottom).clamp(min=0), top - back * (top - brightest).clamp(min=0)
+    least = max(1 - (1 - LEAST_LUMA) * amount, 0.5)
+    scale = ((top - bottom) / (high - low).clamp(min=1e-3)).clamp(least, 1 + (MOST_LUMA - 1) * amount)
+    middle, half = (bottom + top) / 2, (high - low) / 2 * scale
+    # Nothing is burnt out or drowned that was not so before.
+    limit = torch.maximum(brightest, high).clamp(min=1)
+    middle = torch.minimum(torch.maximum(middle, torch.minimum(half, low + half)), limit - half)
+    return (luma - (low + high) / 2) * scale + middle
+
+
+def _edge(around: Surroundings, inner: Tensor, thickness: float, softness: float) -> Tensor:
+    """How far a pixel of the mask is inside it, (h, w) in 0..1: a jagged edge becomes a painted one, and the rim of a rough cut-out,
+    which is half old backdrop, goes."""
+    smooth = blur((~around.known).to(inner)[None], max(softness, 0.3))[0]
+    rounded = ((smooth - 0.45) / 0.45).clamp(0, 1)
+    # A line of a pixel or two has no inside, and stays.
+    if thickness < THIN:
+        rounded = torch.maximum(rounded, inner / thickness)
+    return rounded * around.unknown
+
+
+def _closing(around: Surroundings, source: Tensor, inner: Tensor, width: float) -> Tensor:
+    """What closes the seam of a selection that the source goes on around: (c, h, w)."""
     right, down = (_conductance(around.source, inner, axis) for axis in (2, 1))
-    width = max(harmony.width * thickness, 1.5)
     backdrop = _backdrop(around, right, down, width)
-    blend = guide + _membrane(around, residual(around, guide, right, down), right, down, width, backdrop)
-    if harmony.grain:
-        depth = min(max(GRAIN_SEAM * thickness, 1.5), 5.0)
-        all_detail = torch.maximum(torch.exp(-inner / depth), backdrop)
-        blend = blend + harmony.grain * _missing_grain(blend, around.target, near | around.unknown, all_detail)
-    return torch.where(around.unknown, blend, around.target)
-
-
-def transfer_colours(image: Tensor, own: Tensor, other: Tensor, amount: float) -> Tensor:
-    """Move (c, h, w) by the affine map that takes the statistics of `own` (c, n) a share `amount` of the way to `other` (c, m).
-
-    The map is the linear Monge-Kantorovitch solution, which of all maps between two Gaussians moves colours least; luma is
-    scaled alone, so that a coloured target cannot turn light into hue.
-    """
-    basis = OPPONENT.to(image) if image.shape[0] == 3 else torch.ones(1, 1).to(image)
-    a, b = basis @ own, basis @ other
-    mean_a, mean_b = a.mean(dim=1, keepdim=True), b.mean(dim=1, keepdim=True)
-    cov_a, cov_b = (_covariance(x) for x in (a, b))
-    map_ = torch.zeros_like(cov_a)
-    map_[:1, :1] = _monge_kantorovitch(cov_a[:1, :1], cov_b[:1, :1], amount, LEAST_LUMA)
-    if len(basis) == 3:
-        map_[1:, 1:] = _monge_kantorovitch(cov_a[1:, 1:], cov_b[1:, 1:], amount, LEAST_CHROMA)
-    back = torch.linalg.inv(basis)
-    shift = mean_a + amount * (mean_b - mean_a) - map_ @ mean_a
-    return torch.einsum("ij,jhw->ihw", back @ map_ @ basis, image) + (back @ shift)[:, :, None]
-
-
-def _covariance(x: Tensor) -> Tensor:
-    x = x - x.mean(dim=1, keepdim=True)
-    # A flat colour has no spread to scale by; half an 8-bit level is the least that a picture can show.
-    return x @ x.T / x.shape[1] + (0.5 / 255) ** 2 * torch.eye(len(x)).to(x)
-
-
-def _monge_kantorovitch(own: Tensor, other: Tensor, amount: float, least: float) -> Tensor:
-    other = (1 - amount) * own + amount * other
-    root = _root(own)
-    inverse = torch.linalg.inv(root)
-    map_ = inverse @ _root(root @ other @ root) @ inverse
-    # A clear sky has hardly any spread of colours; an object in front of it has not therefore lost its own.
-    values, vectors = torch.linalg.eigh(map_)
-    return (vectors * values.clamp(least, MOST_SPREAD)) @ vectors.T
-
-
-def _root(matrix: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    correction = _membrane(around, residual(around, source, right, down), right, down, width, backdrop)
+    # A smooth patch beside strokes or stones is a seam too.
+    return correction + backdrop * (_fine(around.target) - _fine(source)) * around.visible
 
 
 def _membrane(around: Surroundings, r: Tensor, right: Tensor, down: Tensor, width: float, backdrop: Tensor) -> Tensor:
@@ -138,10 +189,8 @@ def _membrane(around: Surroundings, r: Tensor, right: Tensor, down: Tensor, widt
     if len(r) == 1:
         return luma.solve(r, ITERATIONS)
     chroma = PoissonSolver(around.unknown, around.known, right, down, width**-2)
-    basis = OPPONENT.to(r)
-    r = torch.einsum("ij,jhw->ihw", basis, r)
-    u = torch.cat((luma.solve(r[:1], ITERATIONS), chroma.solve(r[1:], ITERATIONS)))
-    return torch.einsum("ij,jhw->ihw", torch.linalg.inv(basis), u)
+    r = to_axes(r)
+    return from_axes(torch.cat((luma.solve(r[:1], ITERATIONS), chroma.solve(r[1:], ITERATIONS))))
 
 
 def _backdrop(around: Surroundings, right: Tensor, down: Tensor, width: float) -> Tensor:
@@ -172,36 +221,6 @@ def _conductance(source: Tensor, inner: Tensor, axis: int) -> Tensor:
     return torch.maximum(1 / (1 + (step / EDGE).square()), (1 - depth / RING).clamp(min=0))
 
 
-def _missing_grain(blend: Tensor, target: Tensor, seen: Tensor, all_detail: Tensor) -> Tensor:
-    """The target's fine luma detail without drawn structures, as far as the blend lacks it: (1, h, w).
-
-    Where `all_detail` is 1, all of it is added, drawn or not: beside the seam and in the backdrop the eye compares it with what goes on
-    just outside.
-    """
-    fine = _fine(target)
-    strength = _deviation(fine)
-    limit = (GRAIN_LIMIT * strength[:, seen].median()).clamp(1 / 255, MOST_GRAIN)
-    grain = fine / (1 + (strength / limit) ** 4)
-    wanted, present = _deviation(grain).square(), _deviation(_fine(blend)).square()
-    # Variances of independent details add.
-    grain = grain * ((wanted - present).clamp(min=0) / (wanted + 1e-6)).sqrt()
-    return torch.lerp(grain, fine, all_detail)
-
-
 def _fine(image: Tensor) -> Tensor:
-    luma = torch.einsum("i,ihw->hw", OPPONENT[0].to(image), image)[None] if image.shape[0] == 3 else image
-    return luma - blur(luma, GRAIN_SIGMA)
-
-
-def _deviation(fine: Tensor) -> Tensor:
-    return blur(fine.square(), 2 * GRAIN_SIGMA).clamp(min=0).sqrt()
-
-
-def blur(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (c, h, w)."""
-    radius = int(3 * sigma + 0.5)
-    x = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
-    kernel = torch.exp(-0.5 * (x / sigma).square())
-    kernel = kernel / kernel.sum()
-    padded = F.pad(image[:, None], (radius,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]
+    luma = to_axes(image)[:1]
+    return luma - blur(luma, DETAIL_SIGMA)

@@ -13,9 +13,11 @@ from blend_daemon import models
 from blend_daemon.engine.deep import CONTEXT
 from blend_daemon.engine.harmonise import reach
 from blend_daemon.engine.onnx_network import Network
-from blend_daemon.engine.pixels import LUMA, Floats
+from blend_daemon.engine.optimise import Step, Steps
+from blend_daemon.engine.pixels import LUMA
 from blend_daemon.engine.poisson import Surroundings
-from blend_daemon.engine.run import Run, in_box
+from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.run import Run, at_once, in_box
 from blend_daemon.manifest import Manifest
 
 EDGE = 4  # power of the mask's weight: a coarse pixel half outside the object says little about it
@@ -25,7 +27,7 @@ class _Finish(Exception):
     """The caller takes what is there."""
 
 
-def model(run: Run, name: str) -> Floats:
+def model(run: Run, name: str) -> Steps:
     """The source, changed by what the user's model `name` changed in the composite. Raises BlendError `model-*`, `manifest-invalid`."""
     problem = run.problem
     data, manifest = models.load(name)
@@ -41,15 +43,16 @@ def model(run: Run, name: str) -> Floats:
 
     def wanted() -> None:
         run.plan([(2, 0.0)])  # nobody knows how long it will take
-        if run.report("model", 0.0, {}, lambda: pasted) is True:
+        # The network is at work meanwhile and cannot yield.
+        if run.tell(Step("model", 0.0, lambda: pasted)) is Directive.FINISH:
             raise _Finish
 
     try:
         difference = change(data, manifest, name, composite, around.mask, wanted)
     except _Finish:
         run.notes.append(f"The model {name} was ended before it was done; the object is as it was pasted.")
-        return run.at_once("model", pasted)
-    return run.at_once("model", in_box(around.source + difference, window, problem.box))
+        return (yield from at_once(run, "model", pasted))
+    return (yield from at_once(run, "model", in_box(around.source + difference, window, problem.box)))
 
 
 def change(data: bytes, manifest: Manifest, name: str, composite: Tensor, mask: Tensor, wanted: Callable[[], None]) -> Tensor:

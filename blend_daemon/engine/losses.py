@@ -12,6 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+STYLE_LAYERS = ("conv1_2", "conv2_2", "conv3_3", "conv4_3")
+CONTENT_LAYER = "conv2_2"
+
+
+def positions(weight: Tensor, features: Tensor) -> Tensor:
+    """A weight of each pixel, (1, 1, h, w), at the positions of a layer's features."""
+    return F.adaptive_avg_pool2d(weight, (features.shape[-2], features.shape[-1]))
+
 
 def laplacian(image: Tensor) -> Tensor:
     """4-neighbour Laplacian of (1, c, h, w); beyond an edge the edge's own value goes on."""

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from functools import partial
 
 from blend_daemon.engine import classical, combined, deep, learned
+from blend_daemon.engine.optimise import Steps
 from blend_daemon.engine.pixels import Floats
 from blend_daemon.engine.run import Run
 from blend_daemon.methods import MODEL, Method, find
 from blend_daemon.presets import Parameters
 
-# Each gives the colours over the box, (h, w, channels), and tells of its progress through `Run.report`.
-FUNCTIONS: Mapping[str, Callable[[Run], Floats]] = {
+FUNCTIONS: Mapping[str, Callable[[Run], Steps]] = {
     "deep": deep.deep,
     "deep-single-stage": deep.deep_single_stage,
     "copy-paste": classical.copy_paste,
@@ -28,7 +28,7 @@ FUNCTIONS: Mapping[str, Callable[[Run], Floats]] = {
 EVERYWHERE = ("preset", "method", "seed", "device")  # what every method takes, or what harms none
 
 
-def computing(name: str) -> Callable[[Run], Floats]:
+def computing(name: str) -> Callable[[Run], Steps]:
     """The function of the method of that name."""
     if model := MODEL.fullmatch(name):
         return partial(learned.model, name=model[1])
@@ -60,10 +60,10 @@ def sketch(run: Run) -> Floats:
     Poisson blend, which is the others' other half."""
     method = run.parameters.method
     if quick(run.parameters):
-        return computing(method)(run)
+        return run.carry_out(computing(method)(run))
     if MODEL.fullmatch(method):
-        return classical.copy_paste(run)
-    return deep.sketch(run) if method.startswith("deep") else classical.poisson(run)
+        return run.carry_out(classical.copy_paste(run))
+    return deep.sketch(run) if method.startswith("deep") else run.carry_out(classical.poisson(run))
 
 
 def idle(parameters: Parameters) -> list[str]:

@@ -7,14 +7,15 @@ divided by N_l and the number of positions, alpha_l = beta_l = 1, and gamma_l = 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Generator
 
 import torch
 from torch import Tensor
 
 from blend_daemon.engine.features import Features
-from blend_daemon.engine.lbfgs import LBFGS
 from blend_daemon.engine.losses import (
+    CONTENT_LAYER,
+    STYLE_LAYERS,
     content_loss,
     gradient_loss,
     gram,
@@ -24,7 +25,9 @@ from blend_daemon.engine.losses import (
     style_loss,
     total_variation,
 )
-from blend_daemon.engine.stages import CONTENT_LAYER, STYLE_LAYERS
+from blend_daemon.engine.optimise import Step, Word, minimise
+from blend_daemon.engine.pixels import Floats
+from blend_daemon.engine.progress import Directive
 
 GRADIENT, CONTENT, STYLE, HISTOGRAM, VARIATION = 10e5, 1.0, 10e5, 1.0, 10e-6
 SECOND_STYLE = 10e7
@@ -36,6 +39,7 @@ class _Objective(ABC):
 
     def __init__(self, features: Features, target: Tensor, style: float, without: Container[str]) -> None:
         self._features, self._shape, self._style, self._without = features, target.shape, style, without
+        self.last: dict[str, Tensor] = {}
         with torch.no_grad():
             of_target = self.look(target)
             self._grams = {name: gram(f) / f.shape[1] for name, f in of_target.items()}
@@ -109,9 +113,6 @@ class Refinement(_Objective):
         return {"content": CONTENT * content_loss(features[CONTENT_LAYER], self._content), **self.of_target(z, features)}
 
 
-Report = Callable[[str, _Objective, Callable[[], Tensor], Tensor], bool]
-
-
 def optimise(
     features: Features,
     target: Tensor,
@@ -119,18 +120,17 @@ def optimise(
     mask: Tensor,
     evaluations: tuple[int, ...],
     generator: torch.Generator,
-    report: Report,
+    shown: Callable[[Tensor], Floats],
     without: Container[str] = (),
-) -> Tensor:
-    """Both algorithms in turn.
+) -> Generator[Step, Word, Tensor]:
+    """Both algorithms in turn. Published as they are, they have no sliders that could move.
 
     Parameters
     ----------
     target, source : (1, c, h, w) in 0..1 on the whole canvas; mask : (1, 1, h, w)
     evaluations : of the first and of the second stage
     generator : on the CPU, gives the noise that I_Z starts from
-    report : called after every evaluation with the stage, the objective, a function that gives the present picture, and the value;
-        True ends the run
+    shown : the blend over the box for a picture of the canvas
     without : names of losses that do not count
 
     Returns
@@ -139,15 +139,23 @@ def optimise(
     """
     first = Preliminary(features, target, source, mask, without)
     noise = torch.rand(target.shape, generator=generator).to(target.device)
-    optimiser = LBFGS(first, noise.flatten())
-    for _ in range(evaluations[0]):
-        optimiser.iterate()
-        if report("stage 1", first, lambda: first.compose(optimiser.x.view_as(target)), optimiser.f):
-            return first.compose(optimiser.x.view_as(target))
-    second = Refinement(features, target, first.compose(optimiser.x.view_as(target)), without)
-    refiner = LBFGS(second, first.compose(optimiser.x.view_as(target)).flatten())
-    for _ in range(evaluations[1]):
-        refiner.iterate()
-        if report("stage 2", second, lambda: refiner.x.view_as(target), refiner.f):
-            break
-    return refiner.x.view_as(target)
+    z, word = yield from _steadily(first, noise, evaluations[0], "stage 1", lambda z: shown(first.compose(z)))
+    blend = first.compose(z)
+    if word is Directive.FINISH:
+        return blend
+    refined, _ = yield from _steadily(Refinement(features, target, blend, without), blend, evaluations[1], "stage 2", shown)
+    return refined
+
+
+def _steadily(
+    objective: _Objective, x: Tensor, evaluations: int, stage: str, shown: Callable[[Tensor], Floats]
+) -> Generator[Step, Word, tuple[Tensor, Word]]:
+    """`minimise`, deaf to moved sliders."""
+    steps = minimise(objective, x, evaluations, stage, shown)
+    word: Word = None
+    while True:
+        try:
+            step = steps.send(word if word is Directive.FINISH else None)
+        except StopIteration as done:
+            return done.value
+        word = yield step

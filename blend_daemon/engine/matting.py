@@ -1,0 +1,116 @@
+"""The object within a coarse selection: what of it is the object, and what the backdrop that it was photographed before.
+
+A layer that is left whole shows what lies around the selection. GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004) learns the backdrop's
+colours there; of what has them, backdrop is what one can walk to from the selection's edge without a step; and a guided filter (He, Sun,
+Tang, ECCV 2010) makes the hard cut follow the source's edges. What cannot be told apart stays: a hole in an object is worse than a seam.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from blend_daemon.engine.filters import blur, guided
+
+Bools = npt.NDArray[np.bool_]
+
+LARGEST = 90_000  # pixels that GrabCut works on; the filter then works on all
+ITERATIONS = 3
+AROUND = 0.15  # of the object's side: how far around it the source is looked at
+LEAST_AROUND = 0.1  # of the object's pixels: with fewer of them around it there is nothing to learn the backdrop from
+CORE = 0.6  # of the largest depth in the mask: what lies deeper is the object's core
+MOST_CORE_LOST = 0.3  # of the core may look like backdrop
+MOSTLY = 0.45  # of the selection's edge
+LEAST_LEFT = 0.1  # of the mask
+SMOOTH = 0.1  # change of colour over 3 px up to which a backdrop goes on
+STEP = 0.12  # change of colour across the mask's edge from which on the selection is exact there
+GUIDE = 4, 1e-4  # radius in px, and regularisation, of the guided filter
+
+
+def matte(source: Tensor, sourced: Tensor, unknown: Tensor) -> Tensor | None:
+    """How much of each pixel of the mask is the object: (h, w) in 0..1. None if nothing shows that there is any backdrop, or where it ends.
+
+    Parameters
+    ----------
+    source : (channels, h, w) in 0..1
+    sourced, unknown : (h, w) bool, where the source exists, and the mask's support
+    """
+    inside, exists = (x.cpu().numpy() for x in (unknown, sourced))
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    margin = max(16, int(AROUND * max(np.ptp(rows), np.ptp(columns))))
+    cut = tuple(slice(max(int(x[0]) - margin, 0), int(x[-1]) + margin + 1) for x in (rows, columns))
+    inside, exists = inside[cut], exists[cut]
+    if np.count_nonzero(exists & ~inside) < LEAST_AROUND * np.count_nonzero(inside):
+        return None
+    part = source[:, *cut].expand(3, -1, -1).clamp(0, 1)
+    colours = part.permute(1, 2, 0).cpu().numpy()
+    if not exists.all():
+        # What is not there is no sample of the backdrop: it shows the nearest colour that is.
+        y, x = ndimage.distance_transform_edt(~exists, return_distances=False, return_indices=True)
+        colours = colours[y, x]
+    kept = _object(colours, inside, exists)
+    if kept is None:
+        return None
+    soft = guided(
+        torch.from_numpy(kept).to(part)[None], torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1))).to(part), *GUIDE
+    )[0]
+    out = torch.zeros_like(source[0])
+    # The filter leaves a veil of some per cent everywhere.
+    out[cut] = ((soft - 0.15) / 0.7).clamp(0, 1) * torch.from_numpy(inside).to(out)
+    return out
+
+
+def foreground(source: Tensor, matte: Tensor) -> Tensor:
+    """The source with the object's own colours carried over its edge, where the old backdrop shines through: (channels, h, w)."""
+    sure = (matte > 0.95).to(source)
+    weight = blur(sure[None], 2.5)
+    carried = blur(source * sure, 2.5) / weight.clamp(min=1e-4)
+    return torch.where((sure == 0) & (weight[0] > 1e-3), carried, source)
+
+
+def _object(colours: npt.NDArray[np.float32], inside: Bools, exists: Bools) -> Bools | None:
+    height, width = inside.shape
+    scale = min(1.0, (LARGEST / inside.size) ** 0.5)
+    size = max(round(width * scale), 8), max(round(height * scale), 8)
+    small = cv2.resize(np.rint(colours[..., ::-1] * 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    within, there = (cv2.resize(x.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for x in (inside, exists))
+    if not within.any() or within.all():
+        return None
+    labels = np.where(within, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    cv2.setRNGSeed(0)
+    cv2.grabCut(small, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    depth = ndimage.distance_transform_edt(within)
+    rim = within & (depth <= 1.5)
+    values = np.asarray(small, np.float32) / 255
+    exact = _changes(values, within, there)
+    y, x = ndimage.distance_transform_edt(~rim, return_distances=False, return_indices=True)
+    open_to = within & (labels == cv2.GC_PR_BGD) & ~exact[y, x]
+    # Backdrop is what can be walked to from the selection's edge without a step: a wheel or a small balloon that has the backdrop's colours
+    # is not reached, and stays.
+    steps = (ndimage.maximum_filter(values, (3, 3, 1)) - ndimage.minimum_filter(values, (3, 3, 1))).max(axis=-1)
+    parts, _ = ndimage.label(open_to & (steps < SMOOTH))
+    reached = (parts > 0) & np.isin(parts, np.unique(parts[rim]))
+    backdrop = ndimage.binary_dilation(reached, iterations=2) & open_to
+    kept = within & ~backdrop
+    # GrabCut that takes the core for backdrop has not understood the picture: the object itself goes on beyond the selection. Believed
+    # it is then only where most of the selection's edge lies in something smooth.
+    core = depth > CORE * depth.max()
+    understood = (core & (labels == cv2.GC_PR_BGD)).sum() <= MOST_CORE_LOST * core.sum() or reached[rim].mean() >= MOSTLY
+    if not understood or (core & backdrop).sum() > MOST_CORE_LOST * core.sum() or kept.sum() < LEAST_LEFT * within.sum():
+        return None
+    kept = ndimage.binary_opening(ndimage.binary_closing(kept)) & within
+    return inside & (cv2.resize(kept.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5)
+
+
+def _changes(colours: npt.NDArray[np.floating], within: Bools, there: Bools) -> Bools:
+    """Where the colour just inside the mask's edge is another than some px outside, so that the selection is exact there: (h, w)."""
+    distance = ndimage.distance_transform_edt(~within)
+    near = (within & (ndimage.distance_transform_edt(within) <= 3)).astype(np.float32)
+    far = ((distance >= 2) & (distance <= 8) & there).astype(np.float32)
+    smooth = lambda x: ndimage.gaussian_filter(x, 2)
+    mean = lambda w: np.stack([smooth(colours[..., k] * w) for k in range(3)], -1) / np.maximum(smooth(w), 1e-6)[..., None]
+    return (smooth(far) <= 1e-3) | (np.abs(mean(near) - mean(far)).max(axis=-1) > STEP)

@@ -1,0 +1,201 @@
+"""What the optimiser lowers: the object, painted with the target's matter.
+
+The losses are the paper's (Eq. 7 to 12) with one change that makes them paint. The style of Eq. 8 compares Gram matrices, which average
+over the whole target: they know how much of each stroke there is and not where. Here each position of the object is compared with the
+position of the target that is most like it (`matching`), so strokes follow the object's forms. docs/engine.md shows both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from blend_daemon.engine.axes import to_axes
+from blend_daemon.engine.features import Features
+from blend_daemon.engine.filters import blur
+from blend_daemon.engine.losses import positions
+from blend_daemon.engine.matching import GRID, Field, allowed, texture, with_texture_of
+
+TONE_SIGMA = 1.5  # px at each scale: below this frequency the start's tones are kept
+TONE_CELL = 2
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which layers of the network a scale asks.
+
+    Attributes
+    ----------
+    style : compared with their matched features
+    content : held to the start's
+    matching : compared to find the match
+    """
+
+    style: tuple[str, ...]
+    content: str
+    matching: tuple[str, ...]
+
+
+# Stage 1 paints form and strokes; stage 2, at the working scale, only what is finer, which the deep layers do not see.
+COARSE = Layers(("conv1_2", "conv2_2", "conv3_1", "conv3_3", "conv4_1"), "conv4_1", ("conv2_2", "conv3_1", "conv3_3", "conv4_1"))
+FINE = Layers(("conv1_2", "conv2_2", "conv3_1"), "conv3_1", ("conv2_2", "conv3_1"))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the losses; each loss is relative, so that they fit every picture and scale.
+
+    Attributes
+    ----------
+    content : Eq. 7, squared distance of the features to the start's, over their energy
+    style : in place of Eq. 8, mean of 1 - cosine to the matched features, summed over the layers
+    histogram : in place of Eq. 11, its first moment: squared distance of the features' means to the matched ones', over their energy
+    chroma, tone : squared distance of the low-pass chroma and luma to the start's, per pixel of the object: features do not hold low
+        frequencies, and an object that is free there loses its light and shade
+    """
+
+    content: float
+    style: float
+    histogram: float
+    chroma: float
+    tone: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scale of the problem.
+
+    Attributes
+    ----------
+    target, start : (1, c, h, w) in 0..1 over the window
+    mask : (1, 1, h, w) in 0..1, how much of a pixel the object covers
+    bank : (1, c, h', w') in 0..1, the part of the target that strokes come from
+    free : (1, 1, h', w') in 0..1, where the bank shows the target and nothing of the mask
+    """
+
+    target: Tensor
+    start: Tensor
+    mask: Tensor
+    bank: Tensor
+    free: Tensor
+
+
+class Painting:
+    """The weighted sum of losses at one scale, as a function of all pixels of the window.
+
+    Parameters
+    ----------
+    scene : the scale; `scene.start` gives the wanted content, chroma and tone
+    now : (1, c, h, w), the pixels as they are, which the match is made for
+    """
+
+    def __init__(self, features: Features, scene: Scene, layers: Layers, weights: Weights, now: Tensor) -> None:
+        self._features, self._scene, self._layers, self._weights = features, scene, layers, weights
+        self._shape, self._count = scene.start.shape, scene.mask.sum().clamp(min=1e-3)
+        self.last: dict[str, Tensor] = {}
+        self._asked = tuple(dict.fromkeys((*layers.style, layers.content)))
+        with torch.no_grad():
+            self._low_start = self._low(scene.start)
+            bank = self._look(scene.bank, (*self._asked, *layers.matching))
+            means = {name: f.flatten(2)[0][:, allowed(positions(scene.free, f), 0.9)].mean(dim=1, keepdim=True) for name, f in bank.items()}
+            self._content = self._look(scene.start, (layers.content,))[layers.content]
+            self._content_weight = positions(scene.mask, self._content).sqrt().to(self._content)
+            spread = self._content - means[layers.content].view(1, -1, 1, 1)
+            self._content_energy = _energy(spread, self._content_weight).clamp(min=1e-6)
+            self._match(bank, means, self.compose(now))
+
+    def _match(self, bank: Mapping[str, Tensor], means: Mapping[str, Tensor], blend: Tensor) -> None:
+        """Set the features that each position of the object is to have."""
+        scene, layers = self._scene, self._layers
+        usual = texture(scene.bank)[1][scene.free > 0.5]
+        shown = with_texture_of(blend, usual.median(), scene.mask) if len(usual) else blend
+        own = self._look(shown, (*self._asked, *layers.matching))
+        # Only cells whose neighbours, too, show nothing of the mask.
+        pure = -F.max_pool2d(-positions(scene.free, bank[GRID]), 3, 1, 1)
+        field = Field(
+            own, bank, layers.matching, means, (shown, scene.bank), covered(positions(scene.mask, own[GRID]), 0.02), allowed(pure, 0.98)
+        )
+        self._goals: dict[str, _Goal] = {}
+        for name in layers.style:
+            inside = covered(positions(scene.mask, own[name]))
+            matched = bank[name].flatten(2)[0][:, field.positions(_size(own[name]), _size(bank[name]))[inside]]
+            self._goals[name] = _Goal(inside, means[name], F.normalize(matched - means[name], dim=0), matched.float().mean(dim=1))
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Value and gradient at x, the flattened (1, c, h, w) pixels; the gradient is 0 outside the mask."""
+        z = x.view(self._shape).detach().requires_grad_(True)
+        losses = self.losses(self.compose(z))
+        value = torch.stack(list(losses.values())).sum()
+        (gradient,) = torch.autograd.grad(value, z)
+        self.last = {name: loss.detach() for name, loss in losses.items()}
+        return value.detach(), gradient.flatten()
+
+    def compose(self, z: Tensor) -> Tensor:
+        """I_B = I_Z * M + I_T * (1 - M)."""
+        return self._scene.target + self._scene.mask * (z - self._scene.target)
+
+    def losses(self, blend: Tensor) -> dict[str, Tensor]:
+        """Weighted losses by name."""
+        w, name = self._weights, self._layers.content
+        features = self._look(blend, self._asked)
+        goals = [(features[k].flatten(2)[0].index_select(1, goal.inside), goal) for k, goal in self._goals.items()]
+        low = (self._low(blend) - self._low_start).square() * (TONE_CELL**2 / self._count)
+        return {
+            "content": w.content * _energy(features[name] - self._content, self._content_weight) / self._content_energy,
+            "style": w.style * torch.stack([goal.unlike(f) for f, goal in goals]).sum(),
+            "histogram": w.histogram * torch.stack([goal.off(f) for f, goal in goals]).sum(),
+            "chroma": w.chroma * low[:, 1:].sum(),
+            "tone": w.tone * low[:, :1].sum(),
+        }
+
+    def _look(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
+        return self._features(image.expand(-1, 3, -1, -1), layers)
+
+    def _low(self, image: Tensor) -> Tensor:
+        return F.avg_pool2d(blur((to_axes(image) * self._scene.mask)[0], TONE_SIGMA)[None], TONE_CELL)
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """What a layer's features are to become.
+
+    Attributes
+    ----------
+    inside : (m,) indices of the object's positions
+    mean : (n, 1), the mean of the bank's features
+    wanted : (n, m), the matched features without it, of length 1
+    wanted_mean : (n,), the mean of the matched features
+    """
+
+    inside: Tensor
+    mean: Tensor
+    wanted: Tensor
+    wanted_mean: Tensor
+
+    def unlike(self, features: Tensor) -> Tensor:
+        """Mean of 1 - cosine, of features (n, m)."""
+        return 1 - (F.normalize(features - self.mean, dim=0) * self.wanted).sum(dim=0, dtype=torch.float32).mean()
+
+    def off(self, features: Tensor) -> Tensor:
+        """Squared distance of the mean of features (n, m) to the wanted one, over that one's energy."""
+        difference = features.mean(dim=1, dtype=torch.float32) - self.wanted_mean
+        return difference.square().sum() / self.wanted_mean.square().sum().clamp(min=1e-6)
+
+
+def covered(share: Tensor, least: float = 0.5) -> Tensor:
+    """Indices of the positions of (1, 1, h, w) that are the object's: with more than a share `least` of what the most covered one has."""
+    flat = share.flatten()
+    return (flat > least * flat.max()).nonzero()[:, 0]
+
+
+def _size(features: Tensor) -> tuple[int, int]:
+    return features.shape[-2], features.shape[-1]
+
+
+def _energy(values: Tensor, root_weight: Tensor) -> Tensor:
+    """Weighted sum of squares in float32 of values that may be less precise."""
+    return torch.linalg.vector_norm(values * root_weight, dtype=torch.float32).square()
