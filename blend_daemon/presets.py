@@ -122,7 +122,7 @@ class Preset:
 
 
 WORKING = 512**2
-STANDARD = (30, 30, 15)
+STANDARD = (30, 25, 12)
 
 PRESETS: Mapping[str, Preset] = {
     "draft": Preset("A first look within seconds", (20, 8, 0), WORKING, {}),

@@ -38,7 +38,7 @@ $pip install --quiet --upgrade pip
 # reached, PyPI's build serves too.
 if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
     echo "Installing PyTorch; this takes some minutes."
-    pins=$(grep -E '^torch(vision)?==' "$project/requirements.lock" | tr '\n' ' ')
+    pins=$(grep -E "^torch${extra:+(vision)?}==" "$project/requirements.lock" | tr '\n' ' ') # the tests compare with torchvision's network
     # shellcheck disable=SC2086 # a list of words
     { [ -e /dev/nvidiactl ] || [ "$(uname -s)" != Linux ]; } ||
         $pip install --quiet --retries 0 --timeout 10 --index-url https://download.pytorch.org/whl/cpu $pins 2>/dev/null ||

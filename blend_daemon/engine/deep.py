@@ -23,11 +23,11 @@ from blend_daemon.engine.progress import Directive
 from blend_daemon.engine.run import Run, at_once, in_box, working_size
 from blend_daemon.presets import Parameters
 
-CONTEXT = 48  # px of target around the mask that the network sees; what it sees changes within 46 px of the mask
+CONTEXT = 32  # px of target around the mask that the network sees, and whose colours are the object's surroundings
 BANK_PIXELS = 300_000  # of the target around the object, at the working scale, that strokes are taken from
 BANK_MARGIN = 64  # px at least
 GRID = 8  # sizes of pictures are multiples of it, so that the layers' positions meet
-CONTENT, CHROMA, TONE = 0.25, 100.0, 20.0  # weights of the losses, the style's and the histogram's being 1
+CONTENT, CHROMA, TONE = 0.4, 100.0, 20.0  # weights of the losses, the style's and the histogram's being 1
 FIRST_CHROMA = 5.0  # at 1/4, where the object's new colours are found
 FAINT = 0.05  # what is painted less than this is not painted
 LEAST_TINT, MOST_TINT = 0.2, 0.7  # how far the object takes the colours that were found for it, from the least painted to the most
@@ -88,14 +88,15 @@ def _painted(run: Run) -> Steps:
         return start.colours + min(share * run.parameters.colour / 50, 1.0) * tint
 
     def blended(difference: Tensor) -> Floats:
-        share = min(0.3 + _amount(run.parameters, measured), 1.0)
+        share = min(2 * _amount(run.parameters, measured), 1.0)
         full = F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)[0]
         colours = tinted() + share * full
         return in_box(_covering(around, start, colours if _is_float(problem) else colours.clamp(0, 1)), window, problem.box)
 
     for number, scale in enumerate(scales):
         while scale.evaluations:
-            weights = _weights(run.parameters, _amount(run.parameters, measured))
+            painted = _amount(run.parameters, measured)
+            weights = _weights(run.parameters, painted)
             scene = _scene(around, bank, start, tinted(), used, working * scale.factor)
             x = scene.start + F.interpolate(difference, scene.start.shape[-2:], mode="bilinear", align_corners=False)
             painting = Painting(features, scene, scale.layers, weights if number else replace(weights, chroma=FIRST_CHROMA), x)
@@ -106,6 +107,8 @@ def _painted(run: Run) -> Steps:
             if not isinstance(word, Parameters):
                 break
             start = _start(around, whole, word)
+            # Less paint is wanted: less is what the run goes on from.
+            difference = difference * min(_amount(word, measured) / max(painted, FAINT), 1.0)
             run.plan(costs[number:])
         if number == 0 and difference.shape[1] == 3:
             # Position by position the new colours are spots; as a change of each of the object's colours they are a palette.

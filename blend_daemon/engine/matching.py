@@ -39,6 +39,11 @@ def on_grid(features: Tensor, size: Size) -> Tensor:
     return F.interpolate(features, size, mode="bilinear", align_corners=False)
 
 
+def rows(features: Tensor) -> Tensor:
+    """A layer's features (1, n, h, w) position by position, (h w, n). That is how channels_last lies in memory, so nothing is copied."""
+    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+
+
 def texture(image: Tensor) -> tuple[Tensor, Tensor]:
     """Low-pass picture of (1, c, h, w), and the local deviation of the luma's texture, (1, 1, h, w)."""
     low = blur(image[0], CONTRAST_SIGMA)[None]
@@ -60,7 +65,7 @@ class Field:
     ----------
     own, bank : features by layer of the window's and of the bank's picture
     layers : the layers that are compared, by the cosine of their features with `means` taken off
-    means : of the bank's features, by layer, (channels, 1)
+    means : of the bank's features, by layer, (channels,)
     colours : the window's and the bank's pictures, (1, c, h, w)
     inside : indices of the window's cells that look for a neighbour
     choice : indices of the bank's cells that may be one
@@ -79,24 +84,17 @@ class Field:
         size, whole = ((f.shape[-2], f.shape[-1]) for f in (own[GRID], bank[GRID]))
         asked, offered = [], []
         for name in layers:
-            mean = means[name].view(1, -1, 1, 1)
-            asked.append(F.normalize((on_grid(own[name], size) - mean).flatten(2)[0][:, inside], dim=0))
-            offered.append(F.normalize((on_grid(bank[name], whole) - mean).flatten(2)[0][:, choice], dim=0))
+            asked.append(F.normalize(rows(on_grid(own[name], size))[inside] - means[name], dim=1))
+            offered.append(F.normalize(rows(on_grid(bank[name], whole))[choice] - means[name], dim=1))
         # The squared distance of colours |a - b|^2 without |a|^2, which is the same for all b, is one more product of vectors.
         wanted, had = (
-            (to_axes(on_grid(image, grid)).flatten(2)[0][:, cells].T * image.new_tensor(COLOUR_WEIGHTS[: image.shape[1]])).float()
+            (rows(to_axes(on_grid(image, grid)))[cells] * image.new_tensor(COLOUR_WEIGHTS[: image.shape[1]])).float()
             for image, grid, cells in ((colours[0], size, inside), (colours[1], whole, choice))
         )
-        a = torch.cat([torch.cat(asked).T / len(layers), 2 * wanted.to(asked[0])], dim=1)
-        b = torch.cat([torch.cat(offered).T, had.to(offered[0])], dim=1)
+        a = torch.cat([torch.cat(asked, dim=1) / len(layers), 2 * wanted.to(asked[0])], dim=1)
+        b = torch.cat([*offered, had.to(offered[0])], dim=1)
         penalty = had.square().sum(dim=1)
-        nearest, likeness = [], []
-        for part, colour in zip(a.split(CHUNK), wanted.split(CHUNK), strict=True):
-            best = ((part @ b.T).float() - penalty).max(dim=1)
-            nearest.append(best.indices)
-            likeness.append(best.values - colour.square().sum(dim=1))
-        found = choice[torch.cat(nearest)]
-        self.likeness = torch.cat(likeness)
+        found = choice[torch.cat([((part @ b.T).float() - penalty).argmax(dim=1) for part in a.split(CHUNK)])]
         self._size, self._whole = size, whole
         cells = torch.zeros(size[0] * size[1], dtype=torch.long, device=inside.device)
         cells[inside] = found

@@ -9,7 +9,7 @@ from blend_daemon.engine.axes import to_axes
 from blend_daemon.engine.features import Features
 from blend_daemon.engine.filters import blur
 from blend_daemon.engine.losses import positions
-from blend_daemon.engine.matching import FEWEST
+from blend_daemon.engine.matching import rows
 from blend_daemon.engine.painting import Scene, covered
 from blend_daemon.engine.poisson import Surroundings
 
@@ -21,6 +21,7 @@ SAMPLES = 50_000
 CALM, PAINTED, GRAVEL, WILD = 0.6, 2.2, 5.0, 8.0
 # The calmest tenth over the median: strokes lie everywhere; a photograph has sharp and unsharp parts.
 UNEVEN, EVEN = 0.2, 0.4
+FEWEST = 8  # positions of the target, below which nothing can be said
 LAYERS = ("conv2_2", "conv3_3")
 # Sum over the layers of the mean cosine of the object's features to the most similar ones of the target: 1.1 is a portrait among
 # faces, 0.7 a cup among leaves. Where nothing of the target is like the object, what is painted is not the object.
@@ -57,10 +58,10 @@ def _likeness(features: Features, scene: Scene) -> float:
         free = positions(scene.free, bank[name]).flatten() > 0.95
         if free.sum() < FEWEST:
             return 0.0
-        offered = bank[name].flatten(2)[0][:, free].float()
-        mean = offered.mean(dim=1, keepdim=True)
-        asked = own[name].flatten(2)[0][:, covered(positions(scene.mask, own[name]))].float()
-        total += float((F.normalize(asked - mean, dim=0).T @ F.normalize(offered - mean, dim=0)).amax(dim=1).mean())
+        offered = rows(bank[name])[free].float()
+        asked = rows(own[name])[covered(positions(scene.mask, own[name]))].float()
+        mean = offered.mean(dim=0)
+        total += float((F.normalize(asked - mean, dim=1) @ F.normalize(offered - mean, dim=1).T).amax(dim=1).mean())
     return total
 
 

@@ -18,7 +18,7 @@ from blend_daemon.engine.axes import to_axes
 from blend_daemon.engine.features import Features
 from blend_daemon.engine.filters import blur
 from blend_daemon.engine.losses import positions
-from blend_daemon.engine.matching import GRID, Field, allowed, texture, with_texture_of
+from blend_daemon.engine.matching import GRID, Field, allowed, rows, texture, with_texture_of
 
 TONE_SIGMA = 1.5  # px at each scale: below this frequency the start's tones are kept
 TONE_CELL = 2
@@ -101,7 +101,7 @@ class Painting:
         with torch.no_grad():
             self._low_start = self._low(scene.start)
             bank = self._look(scene.bank, (*self._asked, *layers.matching))
-            means = {name: f.flatten(2)[0][:, allowed(positions(scene.free, f), 0.9)].mean(dim=1, keepdim=True) for name, f in bank.items()}
+            means = {name: rows(f)[allowed(positions(scene.free, f), 0.9)].mean(dim=0) for name, f in bank.items()}
             self._content = self._look(scene.start, (layers.content,))[layers.content]
             self._content_weight = positions(scene.mask, self._content).sqrt().to(self._content)
             spread = self._content - means[layers.content].view(1, -1, 1, 1)
@@ -122,8 +122,8 @@ class Painting:
         self._goals: dict[str, _Goal] = {}
         for name in layers.style:
             inside = covered(positions(scene.mask, own[name]))
-            matched = bank[name].flatten(2)[0][:, field.positions(_size(own[name]), _size(bank[name]))[inside]]
-            self._goals[name] = _Goal(inside, means[name], F.normalize(matched - means[name], dim=0), matched.float().mean(dim=1))
+            matched = rows(bank[name])[field.positions(_size(own[name]), _size(bank[name]))[inside]]
+            self._goals[name] = _Goal(inside, means[name], F.normalize(matched - means[name], dim=1), matched.float().mean(dim=0))
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Value and gradient at x, the flattened (1, c, h, w) pixels; the gradient is 0 outside the mask."""
@@ -142,7 +142,7 @@ class Painting:
         """Weighted losses by name."""
         w, name = self._weights, self._layers.content
         features = self._look(blend, self._asked)
-        goals = [(features[k].flatten(2)[0].index_select(1, goal.inside), goal) for k, goal in self._goals.items()]
+        goals = [(rows(features[k]).index_select(0, goal.inside), goal) for k, goal in self._goals.items()]
         low = (self._low(blend) - self._low_start).square() * (TONE_CELL**2 / self._count)
         return {
             "content": w.content * _energy(features[name] - self._content, self._content_weight) / self._content_energy,
@@ -166,8 +166,8 @@ class _Goal:
     Attributes
     ----------
     inside : (m,) indices of the object's positions
-    mean : (n, 1), the mean of the bank's features
-    wanted : (n, m), the matched features without it, of length 1
+    mean : (n,), the mean of the bank's features
+    wanted : (m, n), the matched features without it, of length 1
     wanted_mean : (n,), the mean of the matched features
     """
 
@@ -177,12 +177,12 @@ class _Goal:
     wanted_mean: Tensor
 
     def unlike(self, features: Tensor) -> Tensor:
-        """Mean of 1 - cosine, of features (n, m)."""
-        return 1 - (F.normalize(features - self.mean, dim=0) * self.wanted).sum(dim=0, dtype=torch.float32).mean()
+        """Mean of 1 - cosine, of features (m, n)."""
+        return 1 - (F.normalize(features - self.mean, dim=1) * self.wanted).sum(dtype=torch.float32) / len(self.inside)
 
     def off(self, features: Tensor) -> Tensor:
-        """Squared distance of the mean of features (n, m) to the wanted one, over that one's energy."""
-        difference = features.mean(dim=1, dtype=torch.float32) - self.wanted_mean
+        """Squared distance of the mean of features (m, n) to the wanted one, over that one's energy."""
+        difference = features.mean(dim=0, dtype=torch.float32) - self.wanted_mean
         return difference.square().sum() / self.wanted_mean.square().sum().clamp(min=1e-6)
 
 

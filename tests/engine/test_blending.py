@@ -7,18 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_lbfgs import Reads
 
-from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, composite, stages
-from blend_daemon.engine import device as devices
+from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, composite, painting
 from blend_daemon.engine.blending import _attempts
-from blend_daemon.engine.deep import _weights
 from blend_daemon.errors import BlendError
 from blend_daemon.presets import PRESETS
 
 
 def run(problem, observe=None, **given):
-    return blend(problem, Parameters.from_mapping({"preset": "draft", "device": "cpu", **given}), observe)
+    return blend(problem, Parameters.from_mapping({"preset": "draft", "style": 100, "device": "cpu", **given}), observe)
 
 
 def outside_is_untouched(problem, result) -> np.ndarray:
@@ -60,9 +57,8 @@ def test_the_optimiser_lowers_the_objective(preset, cat, coffee, disc, short_pap
         seen.setdefault(progress.stage, []).append(progress.loss)
 
     run(Problem.from_arrays(cat, coffee, disc, (20, 10)), watch, preset=preset)
-    assert set(seen) == {"stage 1", "stage 2"}
-    if preset == "paper":
-        assert seen["stage 1"][-1] < seen["stage 1"][0]
+    assert set(seen) == ({"stage 1"} if preset == "draft" else {"stage 1", "stage 2"})
+    assert seen["stage 1"][5] < seen["stage 1"][0]
 
 
 @pytest.mark.parametrize("target", ["grey", "grey alpha", "rgb alpha", "16 bit", "float"])
@@ -179,19 +175,6 @@ def test_progress_counts_up_and_previews_the_layer(cat, coffee, disc):
     assert all(np.isfinite(p.loss) for p in seen)
 
 
-def test_an_evaluation_never_waits_for_the_device(cat, coffee, disc):
-    device = torch.device("cpu")
-    features, _ = devices.features(device, torch.float32)
-    image = torch.rand(1, 3, 48, 64)
-    scene = stages.Scene(image, image.flip(3), *(torch.ones(1, 1, 48, 64) for _ in range(3)))
-    objective = stages.Objective(features, scene, _weights(Parameters())[1])
-    x = scene.start.flatten().clone()
-    Reads.count = 0
-    with Reads():
-        objective(x)
-    assert Reads.count == 0
-
-
 @pytest.mark.parametrize(("name", "code"), [("quantum", "device-unknown"), ("cuda:99", "device-missing")])
 def test_a_device_that_is_not_there_is_named(name, code, cat, coffee, disc):
     with pytest.raises(BlendError) as error:
@@ -205,14 +188,14 @@ def small_memory(monkeypatch):
     """Stands for a device whose memory suffices for so many pixels: the machine's own would have to be filled to see the error."""
 
     def limit(pixels: int) -> None:
-        evaluate = stages.Objective.__call__
+        evaluate = painting.Painting.__call__
 
         def fake(self, x):
             if x.numel() > 3 * pixels:
                 raise torch.OutOfMemoryError("out of memory (as the test wants it)")
             return evaluate(self, x)
 
-        monkeypatch.setattr(stages.Objective, "__call__", fake)
+        monkeypatch.setattr(painting.Painting, "__call__", fake)
 
     return limit
 
@@ -236,7 +219,7 @@ def test_when_no_size_fits_the_error_says_so(cat, coffee, disc, small_memory):
 def test_an_accelerator_steps_down_to_the_cpu():
     tried = list(_attempts(torch.device("cuda"), PRESETS["standard"], 40_000))
     assert [(a.device.type, a.preset.working_pixels) for a in tried][:5] == [
-        ("cuda", 600_000), ("cuda", 20_000), ("cuda", 10_000), ("cuda", 5_000), ("cpu", 600_000),
+        ("cuda", 512**2), ("cuda", 20_000), ("cuda", 10_000), ("cuda", 5_000), ("cpu", 512**2),
     ]  # fmt: skip
     assert [bool(a.notes) for a in tried] == [False, *[True] * 7]
 
@@ -245,7 +228,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(cat, coffee, disc, monk
     def broken(self, x):
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(stages.Objective, "__call__", broken)
+    monkeypatch.setattr(painting.Painting, "__call__", broken)
     with pytest.raises(RuntimeError, match="a fault"):
         run(Problem.from_arrays(cat, coffee, disc))
 
@@ -258,7 +241,8 @@ def test_a_slider_moves_one_way(slider, cat, coffee, disc):
     own = cat[inside].astype(float)
 
     def measure(value: float) -> float:
-        layer = run(problem, **{slider: value}).layer
+        # How deep the seam reaches shows where nothing is painted.
+        layer = run(problem, **({"style": 0} if slider == "seam" else {}), **{slider: value}).layer
         x, y = problem.box[0] - 20, problem.box[1] - 10
         h, w = layer.shape[:2]
         blended, source = layer[..., :3].astype(float), cat[y : y + h, x : x + w].astype(float)
@@ -268,9 +252,10 @@ def test_a_slider_moves_one_way(slider, cat, coffee, disc):
         if slider == "seam":
             core = np.s_[h // 2 - 6 : h // 2 + 6, w // 2 - 6 : w // 2 + 6]
             return float(np.abs(blended[core].mean(axis=(0, 1)) - source[core].mean(axis=(0, 1))).sum())
+        if slider == "content":
+            return float(np.corrcoef(blended[centre].mean(axis=1), source[centre].mean(axis=1))[0, 1])
         high = lambda a: a[1:-1, 1:-1] * 4 - a[:-2, 1:-1] - a[2:, 1:-1] - a[1:-1, :-2] - a[1:-1, 2:]
-        change = float(np.abs(high(blended) - high(source))[centre[1:-1, 1:-1]].mean())
-        return change if slider == "style" else -change
+        return float(np.abs(high(blended) - high(source))[centre[1:-1, 1:-1]].mean())
 
     low, middle, top = (measure(value) for value in (0, 50, 100))
     assert low < middle < top
@@ -285,19 +270,3 @@ def test_iterations_and_working_size_are_the_users(preset, iterations, cat, coff
     assert (report["evaluations"], report["iterations"], report["working_size"]) == (iterations, iterations, 64)
     assert set(sizes) == {iterations}
     assert Parameters(preset, working_size=64).plan().working_pixels == 64 * 64
-
-
-@pytest.mark.parametrize("place", [(8, 16), (24, 8), (40, 40)])
-def test_an_object_of_one_position_has_no_histogram_of_features(place, cat, coffee):
-    # Most features of a layer are 0 at most positions: of one position only the medians are asked, and all of them may be 0.
-    picture = lambda image: torch.from_numpy(image[:64, :64] / np.float32(255)).permute(2, 0, 1)[None]
-    mask = torch.zeros(1, 1, 64, 64)
-    y, x = place
-    mask[..., y : y + 8, x : x + 8] = 1
-    scene = stages.Scene(picture(coffee), picture(cat), mask, torch.ones_like(mask), mask)
-    features, _ = devices.features(torch.device("cpu"), torch.float32)
-    objective = stages.Objective(features, scene, _weights(Parameters())[1])
-    value, gradient = objective((picture(cat) + 0.1).flatten())
-    assert torch.isfinite(value)
-    assert torch.isfinite(gradient).all()
-    assert "conv4_3" not in objective._sorted

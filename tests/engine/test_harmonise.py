@@ -1,4 +1,4 @@
-"""The start of the optimiser: what of the target goes on under the mask, and what of the object stays."""
+"""The start of the optimiser: what is the object and what its old backdrop, and how solid it stays."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import pytest
 import torch
 
 from blend_daemon.engine import Problem
-from blend_daemon.engine.harmonise import LEAST_LUMA, Harmony, harmonise, transfer_colours
+from blend_daemon.engine.harmonise import LEAST_LUMA, Harmony, Start, harmonise, move_colours, palette
 from blend_daemon.engine.poisson import Surroundings
 
 SIDE = 160
 Y, X = np.mgrid[:SIDE, :SIDE] - SIDE / 2
 RADIUS = np.hypot(Y, X)
+LUMA = torch.tensor([0.299, 0.587, 0.114])
 
 
 def flat(value: float) -> np.ndarray:
     return np.full((SIDE, SIDE, 3), value, np.float32)
 
 
-def start(source: np.ndarray, target: np.ndarray, radius: float = 50) -> np.ndarray:
-    problem = Problem.from_arrays(source, target, (radius > RADIUS).astype(np.float32))
+def start(source: np.ndarray, target: np.ndarray, mask: np.ndarray) -> Start:
+    problem = Problem.from_arrays(source, target, mask.astype(np.float32))
     around = Surroundings.of(problem, (0, 0, SIDE, SIDE))
-    return harmonise(around, Harmony(0.7, 0.25, 1.0), 30).numpy().transpose(1, 2, 0)
+    return harmonise(around, palette(problem), Harmony(1.0, 0.25, 1.0), 48)
 
 
 def detail(image: np.ndarray, where: np.ndarray) -> float:
@@ -32,42 +33,81 @@ def detail(image: np.ndarray, where: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def gravel() -> np.ndarray:
-    """Mid grey with detail of 24 levels' deviation, far beyond any grain."""
+    """Mid grey with detail of 24 levels' deviation."""
     noise = np.random.default_rng(0).normal(0, 24 / 255, (SIDE, SIDE, 1)).astype(np.float32)
     return flat(0.5) + noise
 
 
-def test_what_is_drawn_in_the_target_is_not_drawn_over_the_object(gravel):
-    source = flat(0.2)
-    source[RADIUS < 50] = 0.6
-    assert detail(start(source, gravel), RADIUS < 30) < 4 / 255
+@pytest.fixture
+def coarse() -> np.ndarray:
+    """A dark disc of radius 25 before a light, faintly uneven wall."""
+    source = flat(0.7) + np.random.default_rng(1).normal(0, 1 / 255, (SIDE, SIDE, 3)).astype(np.float32)
+    source[RADIUS < 25] = (0.2, 0.25, 0.15)
+    return source
 
 
-def test_in_the_backdrop_that_a_coarse_selection_includes_the_target_goes_on(gravel):
-    source = flat(0.6)
-    source[RADIUS < 25] = 0.2
-    out = start(source, gravel)
-    backdrop = (RADIUS > 32) & (RADIUS < 42)
-    assert np.corrcoef(out[backdrop].ravel(), gravel[backdrop].ravel())[0, 1] > 0.9
-    assert detail(out, backdrop) > 0.7 * detail(gravel, backdrop)
-    assert detail(out, RADIUS < 18) < 4 / 255
+def test_the_backdrop_of_a_coarse_selection_is_the_targets(coarse, gravel):
+    cover = start(coarse, gravel, RADIUS < 50).cover.numpy()
+    assert cover[(RADIUS > 31) & (RADIUS < 48)].max() < 0.02
+    assert cover[RADIUS < 20].min() > 0.98
 
 
-def test_an_object_that_was_cut_out_has_no_backdrop(gravel):
+def test_what_cannot_be_walked_to_stays_the_objects(coarse, gravel):
+    coarse[RADIUS < 10] = 0.7  # a hole in the colour of the wall
+    cover = start(coarse, gravel, RADIUS < 50).cover.numpy()
+    assert cover[RADIUS < 20].min() > 0.98
+
+
+def test_an_exact_selection_stays_whole(coarse, gravel):
+    cover = start(coarse, gravel, RADIUS < 25).cover.numpy()
+    assert cover[RADIUS < 21].min() > 0.98
+
+
+def test_what_was_cut_out_stays_whole_and_the_target_does_not_shine_through(coarse, gravel):
     alpha = (RADIUS < 50).astype(np.float32)[:, :, None]
-    assert detail(start(np.concatenate([flat(0.6), alpha], axis=2), gravel), RADIUS < 30) < 4 / 255
+    begun = start(np.concatenate([coarse, alpha], axis=2), gravel, RADIUS < 50)
+    assert begun.cover.numpy()[RADIUS < 46].min() > 0.98
+    assert detail(begun.colours.numpy().transpose(1, 2, 0), RADIUS < 20) < 4 / 255
 
 
-def test_fine_grain_goes_on_over_a_smooth_object():
-    grain = np.random.default_rng(1).normal(0, 3 / 255, (SIDE, SIDE, 1)).astype(np.float32)
-    source = flat(0.2)
-    source[RADIUS < 50] = 0.6
-    assert 2 / 255 < detail(start(source, flat(0.5) + grain), RADIUS < 30) < 3.5 / 255
+def test_a_jagged_edge_becomes_a_soft_one_inside_the_mask(coarse, gravel):
+    alpha = (RADIUS < 50).astype(np.float32)[:, :, None]
+    cover = start(np.concatenate([coarse, alpha], axis=2), gravel, RADIUS < 50).cover.numpy()
+    assert cover[RADIUS >= 50].max() == 0
+    rim = (RADIUS > 48.5) & (RADIUS < 49.5)
+    assert 0.05 < cover[rim].mean() < 0.8
 
 
-def test_before_a_flat_target_an_object_keeps_its_light_and_shade(cat):
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_line_has_no_edge_to_lose(width, gravel):
+    line = (abs(Y) < width / 2) & (abs(X) < 40)
+    source = np.concatenate([flat(0.1), line.astype(np.float32)[:, :, None]], axis=2)
+    assert start(source, gravel, line).cover.numpy()[line & (abs(Y) < 0.6) & (abs(X) < 38)].min() > 0.98
+
+
+def test_a_selection_inside_something_larger_is_not_taken_for_backdrop(cat, coffee, disc):
+    """The cat's fur goes on beyond the selection: what has its colours is not therefore backdrop."""
+    problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
+    window = problem.window(10)
+    begun = harmonise(Surroundings.of(problem, window), palette(problem), Harmony(1.0, 0.25, 1.0), 48)
+    y, x = np.mgrid[: window[3], : window[2]]
+    centre = np.hypot(y - window[3] / 2, x - window[2] / 2) < 16
+    assert begun.cover.numpy()[centre].min() > 0.95
+
+
+@pytest.mark.parametrize("surroundings", [0.1, 0.5, 0.9])
+def test_before_a_flat_target_an_object_keeps_its_light_and_shade(cat, surroundings):
     own = torch.from_numpy(cat.transpose(2, 0, 1) / 255).float()
-    moved = transfer_colours(own, own.flatten(1), torch.full((3, 100), 0.5), 1.0)
-    luma = torch.tensor([0.299, 0.587, 0.114])
-    spread = torch.einsum("c,chw->hw", luma, moved).std() / torch.einsum("c,chw->hw", luma, own).std()
-    assert float(spread) == pytest.approx(LEAST_LUMA, abs=0.01)
+    flat = torch.full((3, 100), surroundings)
+    moved = move_colours(own, own.flatten(1), flat, flat, 1.0)
+    deviation = lambda image: float(torch.einsum("c,chw->hw", LUMA, image).std())
+    assert deviation(moved.clamp(0, 1)) > (LEAST_LUMA - 0.05) * deviation(own)
+
+
+def test_colours_move_with_the_slider_and_not_without(cat):
+    own = torch.from_numpy(cat.transpose(2, 0, 1) / 255).float()
+    blue = torch.tensor([0.1, 0.2, 0.8])[:, None].expand(3, 100)
+    means = [move_colours(own, own.flatten(1), blue, blue, amount).mean(dim=(1, 2)) for amount in (0.0, 1.0, 2.0)]
+    assert torch.allclose(means[0], own.mean(dim=(1, 2)), atol=1e-3)
+    distance = [float((mean - blue[:, 0]).norm()) for mean in means]
+    assert distance[0] > distance[1] > distance[2]

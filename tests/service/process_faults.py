@@ -220,10 +220,10 @@ def second_daemon(scene: Scene) -> None:
 STARVED = """
 import sys
 if "blend_daemon.service.worker" in sys.orig_argv:
-    import torch, blend_daemon.engine.stages as stages
+    import torch, blend_daemon.engine.painting as painting
     def starve(self, x):
         raise torch.OutOfMemoryError("out of memory (as the fault wants it)")
-    stages.Objective.__call__ = starve
+    painting.Painting.__call__ = starve
 """
 
 
