@@ -1,17 +1,11 @@
 """The plain algorithm, to compare with: the published first stage, as directly as it can be written.
 
-    python benchmarks/plain.py CASE OUT.json [--evaluations 1000]
-
-float32, the whole canvas, a start from noise, every constant computed again in each evaluation, torch's L-BFGS. Its objective is that of
-the published code's first stage (1e4 gradient, 1 content, 1e4 style, 1e-6 total variation, colours in 0..255; docs/paper-vs-code.md).
-Writes the lowest objective after each evaluation, measured on the blend as an 8-bit picture would show it. The long run is made once;
-benchmarks/speed.py compares with what it wrote.
+float32, the whole canvas, a start from noise, every constant computed again in each evaluation. Its objective is that of the published
+code's first stage (1e4 gradient, 1 content, 1e4 style, 1e-6 total variation, colours in 0..255; docs/paper-vs-code.md).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from pathlib import Path
 
@@ -23,8 +17,7 @@ from torch import Tensor
 
 from blend_daemon.engine import weights
 from blend_daemon.engine.features import Features
-from blend_daemon.engine.losses import laplacian
-from blend_daemon.engine.stages import CONTENT_LAYER, STYLE_LAYERS
+from blend_daemon.engine.losses import CONTENT_LAYER, STYLE_LAYERS, laplacian
 
 GRADIENT, CONTENT, STYLE, VARIATION = 1e4, 1.0, 1e4, 1e-6
 SHIFT = 0.44  # what the published code takes from colours in 0..255 before the network
@@ -36,20 +29,18 @@ class Plain:
     Parameters
     ----------
     case : folder with source.png, mask.png and target.png of one size
-    cached : keep the constants; for the recording, whose curve counts evaluations and not seconds
     """
 
-    def __init__(self, case: Path, cached: bool = False) -> None:
+    def __init__(self, case: Path) -> None:
         self._features = Features(weights.load()[0])
         self._mean = torch.tensor([0.48235, 0.45882, 0.40784]).view(1, 3, 1, 1)
         self.target, self._source = (picture(case / f"{name}.png") for name in ("target", "source"))
         mask = np.array(Image.open(case / "mask.png").convert("L")) > 127
         self._mask = torch.from_numpy(mask.astype(np.float32))[None, None]
-        self._kept = self._constants() if cached else None
 
     def objective(self, z: Tensor) -> Tensor:
         """The objective at z, (1, 3, h, w) in 0..255."""
-        wanted, grams, content_of_source = self._kept or self._constants()
+        wanted, grams, content_of_source = self._constants()
         blend = self.compose(z)
         gradient = F.mse_loss(laplacian(blend), wanted)
         of_z = self._look(z, STYLE_LAYERS)
@@ -61,11 +52,6 @@ class Plain:
     def compose(self, z: Tensor) -> Tensor:
         """The blend of z and the target."""
         return z * self._mask + self.target * (1 - self._mask)
-
-    def of_blend(self, blend: Tensor) -> float:
-        """The objective of a finished blend, (1, 3, h, w) in 0..255, rounded to 8 bits."""
-        with torch.no_grad():
-            return float(self.objective(blend.clamp(0, 255).round()))
 
     @torch.no_grad()
     def _constants(self) -> tuple[Tensor, dict[str, Tensor], Tensor]:
@@ -99,43 +85,3 @@ def seconds_per_evaluation(plain: Plain, count: int = 4) -> float:
         torch.autograd.grad(plain.objective(z), z)
         taken.append(time.monotonic() - began)
     return float(np.median(taken))
-
-
-def run(plain: Plain, evaluations: int, every: int = 10):
-    """Yield (evaluations made, objective of the 8-bit blend) every few evaluations of torch's L-BFGS."""
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(plain.target.shape, generator=generator).requires_grad_(True)
-    optimiser = torch.optim.LBFGS([z], lr=1.5, max_iter=every, max_eval=every)
-    made = 0
-
-    def closure() -> Tensor:
-        nonlocal made
-        made += 1
-        optimiser.zero_grad()
-        value = plain.objective(z)
-        value.backward()
-        return value
-
-    while made < evaluations:
-        optimiser.step(closure)
-        yield made, plain.of_blend(plain.compose(z.detach()))
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--evaluations", type=int, default=1000)
-    args = parser.parse_args()
-    plain = Plain(args.case, cached=True)
-    curve: list[tuple[int, float]] = []
-    began = time.monotonic()
-    for made, value in run(plain, args.evaluations):
-        curve.append((made, min(value, curve[-1][1]) if curve else value))
-        print(f"{made:5d} evaluations {time.monotonic() - began:8.1f} s  objective {value:.5g}", flush=True)
-        args.out.write_text(json.dumps({"case": args.case.name, "curve": curve}) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

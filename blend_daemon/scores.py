@@ -1,4 +1,4 @@
-"""Five figures of a blend, without any neural network, so that no optimiser can be its own judge. numpy and scipy only.
+"""Six figures of a blend, without any neural network, so that no optimiser can be its own judge. numpy and scipy only.
 
 Pictures are (height, width, 3) uint8 RGB of one size and origin: the `result`, the `target` and the `source`, which is the
 target's pixels where the source does not reach. The `mask` is (height, width), bool or float in 0..1. M is where it exceeds 1/2.
@@ -16,9 +16,10 @@ FIGURES = {
     "seam": "How much the step across the mask's edge differs from the steps beside it. 0 cannot be seen.",
     "style": "Distance of the object's texture to the surroundings', as a share of copy-and-paste's. Lower is closer.",
     "content": "Correlation of the object with the source. Higher keeps more of it.",
+    "presence": "Share of the object's own light and shade that is left. Below 0.8 it looks like fog or glass.",
     "stain": "Unevenness of the object's shift in colour. Lower is cleaner.",
 }
-HIGHER_IS_BETTER = ("background", "content")
+HIGHER_IS_BETTER = ("background", "content", "presence")
 
 SCALES = (1, 2, 4)
 PATCH = 7  # px, side
@@ -26,6 +27,8 @@ PATCHES = 4000  # drawn from each side
 DIRECTIONS = 64
 QUANTILES = (np.arange(512) + 0.5) / 512
 NEIGHBOURHOOD = 30  # px around the mask that count as the target's style
+BANDS = (4, 8, 16)  # px, of light and shade
+LEAST_CORE = 50  # px
 STAIN_SIGMA = 12.0  # px of the low-pass of colour
 STABILISER = 29.0  # levels squared: a variance below it is noise, not content
 
@@ -44,6 +47,7 @@ def score(result: Bytes, target: Bytes, source: Bytes, mask: npt.NDArray) -> dic
         "seam": seam(result, inside),
         "style": own / plain if plain > 0 else float("nan"),
         "content": content(result, source, inside),
+        "presence": presence(result, source, inside),
         "stain": stain(result, source, inside),
     }
 
@@ -112,6 +116,23 @@ def content(result: Bytes, source: Bytes, mask: Bools) -> float:
         if inside.any():
             correlations.append(correlation[inside].mean())
     return _mean(np.array(correlations))
+
+
+def presence(result: Bytes, source: Bytes, mask: Bools) -> float:
+    """Standard deviation of the luma's bands of 4, 8 and 16 px inside the mask, the result's over the source's, each at most 1: 0..1.
+
+    A correlation is blind to contrast; this is not.
+    """
+    core = ndimage.binary_erosion(mask, iterations=4)
+    core = core if core.sum() >= LEAST_CORE else mask
+    if not core.any():
+        return float("nan")
+
+    def spread(picture: Bytes, sigma: int) -> float:
+        luma = picture @ np.array([0.299, 0.587, 0.114])
+        return float((ndimage.gaussian_filter(luma, sigma) - ndimage.gaussian_filter(luma, 2 * sigma))[core].std())
+
+    return float(np.mean([min(spread(result, sigma) / max(spread(source, sigma), 1e-6), 1.0) for sigma in BANDS]))
 
 
 def stain(result: Bytes, source: Bytes, mask: Bools) -> float:

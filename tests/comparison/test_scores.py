@@ -1,4 +1,4 @@
-"""The five figures: known answers, and the same values as the scorecard beside the project where that is present."""
+"""The six figures: known answers, and the same values as the scorecard beside the project where that is present."""
 
 from __future__ import annotations
 
@@ -127,3 +127,14 @@ def test_the_scorecard_gives_the_same_values(shape, coffee, source, mask):
     given = [array[:rows, :columns] for array in (result, coffee, source, mask)]
     ours, theirs = scores.score(*given), scorecard.score(*given)
     assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+def test_presence_sees_the_fog_that_a_correlation_does_not(cat):
+    mask = np.zeros(cat.shape[:2], bool)
+    mask[8:-8, 8:-8] = True
+    fog = np.rint(128 + 0.5 * (cat.astype(float) - 128)).astype(np.uint8)
+    assert scores.presence(cat, cat, mask) == pytest.approx(1)
+    assert scores.presence(fog, cat, mask) == pytest.approx(0.5, abs=0.02)
+    assert scores.content(fog, cat, mask) > 0.9
+    assert scores.presence(np.full_like(cat, 90), cat, mask) < 0.01
+    assert np.isnan(scores.presence(cat, cat, np.zeros_like(mask)))
