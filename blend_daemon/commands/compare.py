@@ -76,7 +76,8 @@ def _compare(args: argparse.Namespace) -> int:
     files.prepare_folder(args.output, args.force)
     jobs = min(args.jobs or max(cores() // 2, 1), len(found) * len(methods))
     try:
-        trials = compare(found, methods, parameters, args.output, jobs, (lambda trial: None) if args.quiet else _show)
+        show, note = (_nothing, _nothing) if args.quiet else (_show, _note)
+        trials = compare(found, methods, parameters, args.output, jobs, show, note)
     except KeyboardInterrupt:
         print(f"blend-daemon: interrupted; {args.output} holds what was finished.", file=sys.stderr)
         return 130
@@ -92,6 +93,14 @@ def _methods(names: str) -> list[str]:
     if names in ("all", "quick"):
         return [name for name, method in METHODS.items() if names == "all" or method.quick]
     return list(dict.fromkeys(name.strip() for name in names.split(",")))
+
+
+def _nothing(_: object) -> None:
+    """For --quiet."""
+
+
+def _note(line: str) -> None:
+    print(f"blend-daemon: {line}", file=sys.stderr)
 
 
 def _show(trial: Trial) -> None:
