@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -27,12 +28,20 @@ def srgb_curve(values: np.ndarray) -> np.ndarray:
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
+def _profile(kind: str, **options: Any) -> bytes:
+    """A profile of lcms' making, without the time at which it was made: the same words mean the same profile."""
+    made = bytearray(imagecodecs.cms_profile(kind, **options))
+    made[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
+    made[84:100] = bytes(16)  # an identification by contents, which has been changed
+    return bytes(made)
+
+
 @cache
 def _plain(space: str) -> bytes:
     """What a picture without a profile is in: sRGB, or grey with its curve."""
     if space == "rgb":
-        return imagecodecs.cms_profile("srgb")
-    return imagecodecs.cms_profile("gray", whitepoint=[*_D65, 1], transferfunction=srgb_curve(np.linspace(0, 1, 4096)).astype(np.float32))
+        return _profile("srgb")
+    return _profile("gray", whitepoint=[*_D65, 1], transferfunction=srgb_curve(np.linspace(0, 1, 4096)).astype(np.float32))
 
 
 @cache
@@ -69,13 +78,13 @@ def of_png(chunks: Iterable[tuple[bytes, bytes]], grey: bool) -> bytes | None:
     if not gamma:
         return None
     if grey:
-        return imagecodecs.cms_profile("gray", whitepoint=[*_D65, 1], gamma=1 / gamma)
+        return _profile("gray", whitepoint=[*_D65, 1], gamma=1 / gamma)
     return _made(white, primaries, gamma=1 / gamma)
 
 
 def of_exif(exif: Exif | None) -> bytes | None:
     """Adobe RGB, where a camera says so without a profile."""
-    return imagecodecs.cms_profile("adobergb") if exif and exif.is_adobe_rgb else None
+    return _profile("adobergb") if exif and exif.is_adobe_rgb else None
 
 
 def is_icc(profile: bytes | None) -> bool:
@@ -84,7 +93,7 @@ def is_icc(profile: bytes | None) -> bool:
 
 def _made(white: tuple[float, float], primaries: tuple[float, ...], gamma: float | None = None, curve: np.ndarray | None = None) -> bytes:
     made = None if curve is None else [curve.astype(np.float32)] * 3
-    return imagecodecs.cms_profile("rgb", whitepoint=[*white, 1], primaries=list(primaries), gamma=gamma, transferfunction=made)
+    return _profile("rgb", whitepoint=[*white, 1], primaries=list(primaries), gamma=gamma, transferfunction=made)
 
 
 def in_colours_of(picture: Picture, target: Picture) -> Raster:

@@ -60,3 +60,7 @@ def xmp_chunk(packet: bytes) -> Chunk:
 
 def profile_chunk(profile: bytes) -> Chunk:
     return b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)
+
+
+def resolution_chunk(per_inch: tuple[float, float]) -> Chunk:
+    return b"pHYs", struct.pack(">IIB", *(round(n / 0.0254) for n in per_inch), 1)

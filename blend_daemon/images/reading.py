@@ -213,7 +213,7 @@ def _check_range(picture: Picture, role: str) -> None:
             f"The {role} {picture.path} holds floats from {low:.4g} to {high:.4g}.",
             "Black is 0 and white is 1 in a picture of floats: scale it, or save it as integers.",
         )
-    if alpha is not None and role == "target" and alpha.max() > 1 + 1 / 255:
+    if alpha is not None and role == "target" and alpha.max() > 1.1:
         raise BlendError(
             "image-range", f"The alpha of the {role} {picture.path} goes up to {alpha.max():.4g}.", "Opaque is 1 in a picture of floats."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,10 +91,8 @@ def _check(page: tifffile.TiffPage) -> None:
         raise Unfit(f"compressed in a way that cannot be read ({getattr(page.compression, 'name', page.compression)})")
     if page.imagedepth > 1:
         raise Unfit("a volume, not a picture")
-    if page.dtype is None or page.dtype == np.float64 or page.dtype.kind not in "uf" or page.dtype.itemsize > 4 or page.dtype == np.float16:
+    if page.dtype not in (np.bool_, np.uint8, np.uint16, np.float32):
         raise Unfit(f"an image of numbers of type {page.dtype or 'unknown'}")
-    if page.dtype == np.uint32:
-        raise Unfit("an image of numbers of type uint32")
     if page.photometric == _YCBCR and page.compression not in _JPEGS and tuple(page.subsampling or (1, 1)) != (1, 1):
         raise Unfit("an uncompressed YCbCr image with subsampled colours")
 
@@ -195,11 +194,9 @@ def written(
         raster = np.concatenate([raster, further], axis=2)
         kinds += [0] * further.shape[2]
     exif = exif or Exif("<")
-    pointers = exif.tail(0)[1]
     extra: list[tuple[int, int, int, Any, bool]] = [
         (tag, kind, len(value) // SIZES[kind], value, True) for tag, (kind, value) in exif.main.items() if tag not in RESOLUTION
     ]
-    extra += [(tag, 4, 1, 0, True) for tag in pointers]
     extra += [(tag, 7, len(value), value, True) for tag, value in ((_XMP, xmp), (_IPTC, iptc)) if value]
     several = raster.shape[2] > 1
     file = io.BytesIO()
@@ -209,14 +206,20 @@ def written(
         metadata=None, software=False, iccprofile=profile, resolution=resolution, resolutionunit=2 if resolution else None,
         extratags=extra,
     )  # fmt: skip
-    data = file.getvalue()
+    return _with_directories(file.getvalue(), exif)
+
+
+def _with_directories(data: bytes, exif: Exif) -> bytes:
+    """The file with EXIF's further directories behind its end, and its own anew behind those, with pointers to them."""
+    data += b"\0" * (len(data) % 2)
+    tail, pointers = exif.tail(len(data))
     if not pointers:
         return data
-    data += b"\0" * (len(data) % 2)
-    tail, found = exif.tail(len(data))
-    with tifffile.TiffFile(io.BytesIO(data)) as again:
-        places = {tag: again.pages.first.tags[tag].valueoffset for tag in found}
-    whole = bytearray(data + tail)
-    for tag, (_, pointer) in found.items():
-        whole[places[tag] : places[tag] + 4] = pointer
-    return bytes(whole)
+    word = lambda number: struct.pack(f"{exif.order}I", number)
+    (own,) = struct.unpack_from(f"{exif.order}I", data, 4)
+    (count,) = struct.unpack_from(f"{exif.order}H", data, own)
+    entries = [data[own + 2 + 12 * k : own + 14 + 12 * k] for k in range(count)]
+    entries += [struct.pack(f"{exif.order}HHI", tag, kind, 1) + value for tag, (kind, value) in pointers.items()]
+    entries.sort(key=lambda entry: struct.unpack_from(f"{exif.order}H", entry))
+    anew = struct.pack(f"{exif.order}H", len(entries)) + b"".join(entries) + word(0)
+    return data[:4] + word(len(data) + len(tail)) + data[8:] + tail + anew

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import imagecodecs
 import numpy as np
-import pyvips
 from PIL import Image
 
 from blend_daemon.engine.pixels import Raster
@@ -107,18 +107,14 @@ def encoded(path: Path, raster: Raster, like: Picture) -> bytes:
 
 
 def _png(raster: Raster, like: Picture, kept: Kept) -> bytes:
-    kinds = {np.dtype(np.uint8): ("b-w", "srgb"), np.dtype(np.uint16): ("grey16", "rgb16")}[raster.dtype]
-    height, width, bands = raster.shape
-    image = pyvips.Image.new_from_memory(raster.data, width, height, bands, "uchar" if raster.dtype == np.uint8 else "ushort")
-    image = image.copy(interpretation=kinds[bands > 2])
-    if like.about.resolution:
-        image = image.copy(xres=like.about.resolution[0] / 25.4, yres=like.about.resolution[1] / 25.4)
     carried = [chunk for chunk in like.about.chunks if chunk[0] in png.COLOUR]
     # Where chunks say what the numbers mean, a profile made from them would only say it again.
     if kept.profile and not carried:
         carried.append(png.profile_chunk(kept.profile))
     elif kept.profile and any(name == b"iCCP" for name, _ in like.about.chunks):
         carried = [(name, content) for name, content in carried if name != b"sRGB"] + [png.profile_chunk(kept.profile)]
+    if like.about.resolution:
+        carried.append(png.resolution_chunk(like.about.resolution))
     if kept.exif and (packed := kept.exif.packed()):
         carried.append((b"eXIf", packed))
     carried += [chunk for chunk in like.about.chunks if png.is_own_text(chunk)]
@@ -126,7 +122,7 @@ def _png(raster: Raster, like: Picture, kept: Kept) -> bytes:
         carried.append(png.xmp_chunk(kept.xmp))
     if kept.iptc:
         carried.append((b"zTXt", iptc.png_text(kept.iptc)))
-    return png.with_chunks(image.write_to_buffer(".png"), carried)
+    return png.with_chunks(bytes(imagecodecs.png_encode(raster[:, :, 0] if raster.shape[2] == 1 else raster)), carried)
 
 
 def _tiff(raster: Raster, like: Picture, kept: Kept) -> bytes:

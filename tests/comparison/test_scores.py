@@ -96,7 +96,7 @@ def test_style_is_the_distance_between_constants():
         directions = np.random.default_rng(level).normal(size=(64, 147))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         expected.append(np.abs(directions.sum(axis=1)).mean() * 51 / 255)
-    assert scores.style(flat, flat, mask) == 0
+    assert scores.style(flat, flat, mask) == pytest.approx(0, abs=1e-12)
     assert scores.style(flat + np.uint8(51), flat, mask) == pytest.approx(np.mean(expected), rel=1e-5)
 
 
