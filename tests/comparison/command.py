@@ -8,4 +8,4 @@ from installed import COMMAND
 
 
 def run(*words, **options) -> subprocess.CompletedProcess:
-    return subprocess.run([COMMAND, "compare", *map(str, words)], capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run([COMMAND, "compare", *map(str, words)], capture_output=True, text=True, errors="surrogateescape", timeout=120, **options)

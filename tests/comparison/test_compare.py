@@ -173,6 +173,7 @@ def spoilt(folder, cases, kind):
             (copy / "mask.png").symlink_to("mask.png")
         case "labels":
             save(copy / "mask.png", (load(copy / "mask.png") > 0).astype(np.uint8))
+    return copy
 
 
 def test_bad_cases_are_named_and_the_good_ones_shown(cases, tmp_path):
@@ -181,11 +182,10 @@ def test_bad_cases_are_named_and_the_good_ones_shown(cases, tmp_path):
     bad = ("off the target", "no numbers", "no mask", "a circle")
     for kind in (*bad, "labels"):
         spoilt(folder, cases, kind)
-    one = folder / "caf\udce9"
-    one.mkdir()
+    one = spoilt(folder, cases, "one pixel")
     save(one / "source.png", np.full((1, 1), 200, np.uint8))
     save(one / "mask.png", np.full((1, 1), 255, np.uint8))
-    (one / "target.png").write_bytes((cases / "grey/target.png").read_bytes())
+    one.rename(folder / "caf\udce9")
     done = run(folder, "--methods", "copy-paste,alpha", "--output", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
