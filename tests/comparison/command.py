@@ -8,4 +8,5 @@ from installed import COMMAND
 
 
 def run(*words, **options) -> subprocess.CompletedProcess:
-    return subprocess.run([COMMAND, "compare", *map(str, words)], capture_output=True, text=True, errors="surrogateescape", timeout=120, **options)
+    command = [COMMAND, "compare", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, errors="surrogateescape", timeout=120, **options)
