@@ -28,6 +28,14 @@ def same(path: Path) -> str:
     return "-" if path == STDOUT else os.path.realpath(path)
 
 
+def is_stream(path: Path) -> bool:
+    """Whether it is no file to be replaced: a pipe, a device, standard output, or what somebody has open already."""
+    if path == STDOUT:
+        return True
+    mode = _mode(path)
+    return mode is not None and (not stat.S_ISREG(mode) or str(path.absolute()).startswith(_OPEN))
+
+
 def check_writable(path: Path) -> None:
     """Find out before the long run whether an output can be written there.
 
@@ -48,7 +56,7 @@ def check_writable(path: Path) -> None:
             # The superuser may write everything; a file that nobody may write is one to keep all the same.
             if not os.access(path, os.W_OK) or (stat.S_ISREG(mode) and not mode & 0o222):
                 raise PermissionError(errno.EACCES, "Permission denied")
-        if _is_stream(path, mode):
+        if is_stream(path):
             return
         folder = Path(same(path)).parent
         if not folder.is_dir():
@@ -73,7 +81,7 @@ def write(contents: Mapping[Path, bytes]) -> None:
     with ExitStack() as undo:
         ready: list[tuple[Path, Path]] = []
         try:
-            streams = {path: data for path, data in contents.items() if path == STDOUT or _is_stream(path, _mode(path))}
+            streams = {path: data for path, data in contents.items() if is_stream(path)}
             for path, data in contents.items():
                 if path not in streams:
                     ready.append((_prepared(Path(same(path)), data, undo), Path(same(path))))
@@ -95,10 +103,6 @@ def _mode(path: Path) -> int | None:
         return path.stat().st_mode
     except FileNotFoundError:
         return None
-
-
-def _is_stream(path: Path, mode: int | None) -> bool:
-    return mode is not None and (not stat.S_ISREG(mode) or str(path.absolute()).startswith(_OPEN))
 
 
 def _prepared(path: Path, data: bytes, undo: ExitStack) -> Path:

@@ -105,11 +105,11 @@ def run(args: argparse.Namespace) -> int:
     target = scene.target
     height, width, channels = target.raster.shape
     colours = 1 if channels < 3 else 3
+    for path in filter(None, (args.output, args.layer, args.metadata)):
+        files.check_writable(path)
     images.check_format(args.output, target.raster.dtype, channels, width, height)
     if args.layer:
         images.check_format(args.layer, target.raster.dtype, colours + 1, width, height)
-    for path in filter(None, (args.output, args.layer, args.metadata)):
-        files.check_writable(path)
     for note in (*scene.notes, *images.losses(args.output, target)):
         say(note)
 

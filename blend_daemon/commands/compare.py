@@ -60,6 +60,7 @@ def _compare(args: argparse.Namespace) -> int:
     from blend_daemon.comparison import cases, files
     from blend_daemon.comparison.compare import REPORT, compare, cores
     from blend_daemon.engine import Parameters
+    from blend_daemon.files import same
 
     found = cases.find(args.cases)
     methods = _methods(args.methods)
@@ -70,7 +71,7 @@ def _compare(args: argparse.Namespace) -> int:
             models.path(model[1])
     if args.jobs < 0:
         raise BlendError("arguments-invalid", f"--jobs is {args.jobs}.", "It is a number from 1, or 0 for one job for each two cores.")
-    inside = [case for case in found if args.output.resolve() in (case.folder, *case.folder.parents)]
+    inside = [case for case in found if Path(same(args.output)) in (case.folder, *case.folder.parents)]
     if inside:
         raise BlendError("output-is-input", f"{args.output} holds the case {inside[0].name}.", "Name another folder.")
     files.prepare_folder(args.output, args.force)

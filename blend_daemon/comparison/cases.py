@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blend_daemon.errors import BlendError
+from blend_daemon.files import same
 
 if TYPE_CHECKING:
     from blend_daemon.images import Scene
@@ -45,7 +46,7 @@ class Case:
 
 def find(folders: Iterable[Path]) -> list[Case]:
     """The cases that the folders are or hold, by name; faulty ones too, unless all are. Raises BlendError `case-*`."""
-    cases = [case for folder in folders for case in _in(folder.resolve(), folder)]
+    cases = [case for folder in folders for case in _in(Path(same(folder)), folder)]
     if all(case.fault for case in cases):
         raise BlendError("case-faulty", " ".join(case.fault for case in cases))
     for name in {case.name for case in cases if sum(other.name == case.name for other in cases) > 1}:

@@ -44,12 +44,6 @@ def _plain(space: str) -> bytes:
     return _profile("gray", whitepoint=[*_D65, 1], transferfunction=srgb_curve(np.linspace(0, 1, 4096)).astype(np.float32))
 
 
-@cache
-def linear() -> bytes:
-    """sRGB's primaries, linear in light."""
-    return _made(_D65, _BT709, gamma=1.0)
-
-
 def of_png(chunks: Iterable[tuple[bytes, bytes]], grey: bool) -> bytes | None:
     """The profile that PNG's own chunks amount to; None: sRGB, or nothing said."""
     found: Mapping[bytes, bytes] = dict(chunks)

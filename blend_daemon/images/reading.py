@@ -21,6 +21,8 @@ from blend_daemon.protocol.limits import MAX_PIXELS
 
 logging.getLogger("pyvips").setLevel(logging.ERROR)
 
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # checked here, in the project's own words
+
 DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
 STDIN = Path("-")
 _MOST_BYTES = 20 * MAX_PIXELS  # more than any picture that is accepted takes, uncompressed
@@ -48,8 +50,7 @@ def read(path: Path, role: str) -> Picture:
         picture = _tiff(path, role, data) if data[:4] in tiff.MAGIC else _other(path, role, data)
     except MemoryError:
         raise _short_of_memory(path, role) from None
-    if role != "mask":
-        _check_range(picture, role)
+    _check_range(picture, role)
     return picture
 
 
@@ -96,10 +97,7 @@ def _other(path: Path, role: str, data: bytes) -> Picture:
     )
     # PNG's third edition ranks a cICP chunk before a profile.
     coded = colour.of_png(chunks, image.bands < 3) if any(name == b"cICP" for name, _ in chunks) else None
-    embedded = coded or value("icc-profile-data")
-    profile = embedded or colour.of_png(chunks, image.bands < 3) or colour.of_exif(about.exif)
-    if image.interpretation == "scrgb" and not embedded:
-        profile = colour.linear()
+    profile = coded or value("icc-profile-data") or colour.of_png(chunks, image.bands < 3) or colour.of_exif(about.exif)
     picture = Picture(path, raster, profile, about, notes=tuple(_pages(path, role, _frames(data, chunks, value("n-pages") or 1))))
     return _upright(picture, value("orientation") or 1)
 
@@ -200,12 +198,14 @@ def _check_range(picture: Picture, role: str) -> None:
     """Floats are taken as 0..1 with some light beyond; an integer's range in floats, or one around 0, is not that."""
     if picture.raster.dtype != np.float32:
         return
-    colours, alpha = split_alpha(picture.raster)
-    low, high = float(colours.min()), float(colours.max())
     if not np.isfinite(picture.raster).all():
         raise BlendError(
             "image-range", f"The {role} {picture.path} holds values that are not finite numbers.", "Save it again without NaN or infinity."
         )
+    if role == "mask":  # which is scaled as its values need it
+        return
+    colours, alpha = split_alpha(picture.raster)
+    low, high = float(colours.min()), float(colours.max())
     whole = high > 2 and np.array_equal(colours, np.rint(colours))
     if whole or colours.mean() > 2 or low < -0.5:
         raise BlendError(

@@ -115,7 +115,9 @@ def _colours(page: tifffile.TiffPage, values: np.ndarray) -> np.ndarray:
     bits = _bits(page)
     if page.photometric == _PALETTE:
         assert page.colormap is not None
-        return (page.colormap[:, values[:, :, 0]] >> 8).astype(np.uint8).transpose(1, 2, 0)
+        # Some writers put 8-bit colours where TIFF has 16 bits.
+        shift = 8 if page.colormap.max() > 255 else 0
+        return (page.colormap[:, values[:, :, 0]] >> shift).astype(np.uint8).transpose(1, 2, 0)
     if values.dtype == bool:
         values = values.astype(np.uint8) * np.uint8(255)
     elif values.dtype.kind == "u" and bits < 8 * values.dtype.itemsize:

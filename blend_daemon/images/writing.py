@@ -13,6 +13,7 @@ from PIL import Image
 
 from blend_daemon.engine.pixels import Raster
 from blend_daemon.errors import BlendError
+from blend_daemon.files import is_stream
 from blend_daemon.images import colour, iptc, png, tiff, xmp
 from blend_daemon.images.exif import Exif
 from blend_daemon.images.picture import Picture
@@ -43,13 +44,9 @@ STREAMED = (".png", ".tif")  # of what has no ending to tell by, a pipe for one:
 def format_of(path: Path, dtype: np.dtype) -> str:
     """The ending of the format to write there."""
     suffix = path.suffix.lower()
-    if suffix in FORMATS or not _is_nameless(path):
+    if suffix in FORMATS or not is_stream(path):
         return suffix
     return next(ending for ending in STREAMED if dtype in FORMATS[ending].dtypes)
-
-
-def _is_nameless(path: Path) -> bool:
-    return path == Path("-") or (path.exists() and not path.is_file())
 
 
 def check_format(path: Path, dtype: np.dtype, channels: int, width: int, height: int) -> None:

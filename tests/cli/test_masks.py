@@ -107,6 +107,15 @@ def test_weak_masks_and_masks_of_other_ranges_are_told():
         understood(DISC.astype(np.float32) * 1e6)
 
 
+def test_a_mask_with_holes_of_no_number_is_refused_for_that(tmp_path):
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "m.tif", np.where(DISC > 0, np.float32(1), np.float32(np.nan)))
+    with pytest.raises(BlendError) as error:
+        images.read(tmp_path / "m.tif", "mask")
+    assert "not finite" in str(error.value)
+
+
 def test_the_alpha_is_the_mask_where_it_alone_draws():
     for colour in ((0, 0, 0), (255, 255, 255), (200, 30, 30)):
         drawn = np.dstack([np.full((*DISC.shape, 3), colour, np.uint8), DISC])
