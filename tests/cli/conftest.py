@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import io
 import os
 import subprocess
-from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
-from installed import COMMAND
+from installed import COMMAND, here
 from pictures import save
-
-from blend_daemon.cli import main
 
 
 @pytest.fixture
@@ -28,16 +24,11 @@ def case(tmp_path, cat, coffee, disc):
             return ["blend", *(f"--{k}={v}" if v is not True else f"--{k}" for k, v in given.items() if v is not None)]
 
         def run(self, environment=None, **changes) -> subprocess.CompletedProcess:
-            """In this process, unless it is to have an environment of its own: loading PyTorch takes longer than most blends."""
+            """In this process, unless it is to have an environment of its own."""
             words = self.words(**changes)
             if environment is not None:
                 return subprocess.run([COMMAND, *words], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
-            with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-                try:
-                    code = main(words)
-                except SystemExit as error:
-                    code = error.code
-            return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+            return here(words)
 
     case = Case()
     save(case.source, cat)

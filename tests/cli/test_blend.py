@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import pyvips
 from daemons import until
-from installed import COMMAND, started
+from installed import here, started
 from pictures import load, save
 
 from blend_daemon.protocol.client import Client
@@ -75,7 +75,7 @@ def test_the_alpha_is_the_mask_when_none_is_given(case, cat, coffee, disc):
 
 @pytest.mark.parametrize("words", [["--offset", "-30,-20"], ["--offset=-30,-20"]])
 def test_a_negative_offset(words, case, coffee, disc):
-    assert subprocess.run([COMMAND, *case.words(offset=None), *words], capture_output=True).returncode == 0
+    assert here([*case.words(offset=None), *words]).returncode == 0
     outside = mask_on_canvas(disc, offset=(-30, -20)) == 0
     assert np.array_equal(load(case.out)[outside], coffee[outside])
 

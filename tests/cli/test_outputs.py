@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 import pytest
-from installed import COMMAND
+from installed import COMMAND, here
 from pictures import load, save
 from PIL import Image
 
@@ -126,9 +126,7 @@ def test_quiet_is_quiet(case):
 def test_an_offset_abbreviated_or_given_twice(words, case):
     assert quick(case, offset="-5,3").returncode == 0
     wanted = load(case.out)
-    from blend_daemon.cli import main
-
-    assert main([*case.words(method="copy-paste", offset=None), *words]) == 0
+    assert here([*case.words(method="copy-paste", offset=None), *words]).returncode == 0
     assert np.array_equal(load(case.out), wanted)
 
 
