@@ -23,7 +23,7 @@ check() {
 [ -n "${VENV:-}" ] || tools/make_venv.sh .venv test
 if [ "${1:-}" = fast ]; then
     shift
-    check
+    [ -n "${VENV:-}" ] || check # with the versions that are pinned
     # shellcheck disable=SC2086 # a list of words
     exec "$venv/bin/python" -m pytest -q "$@" $fast
 fi
@@ -60,7 +60,7 @@ if runs tests/gimp/; then
     "$venv/bin/python" tests/gimp/root.py --missing $(echo "${GIMP_VERSIONS:-3.0}" | tr , ' ')
 fi
 
-check
+[ -n "${VENV:-}" ] || check # with the versions that are pinned
 [ $# = 0 ] || exec "$venv/bin/python" -m pytest "$@"
 # Side by side what measures no time, then by themselves the daemon and GIMP, which are given times to answer in.
 failed=0

@@ -81,6 +81,10 @@ def losses(path: Path, like: Picture) -> list[str]:
         lost.append(f"{path} is lossy; write a PNG or TIFF to keep the target bit for bit.")
     if like.further is not None and suffix not in (".tif", ".tiff"):
         lost.append(f"{path} does not hold the target's further channels, such as saved selections; a TIFF does.")
+    if about.xmp and xmp.renewed(about.xmp) is None:
+        lost.append(f"The target's XMP data is damaged, and not in {path}.")
+    if suffix in LOSSY and any(data and len(data) > _SEGMENT for data in (about.xmp, about.iptc)):
+        lost.append(f"{path} does not hold the target's XMP or IPTC data of more than {_SEGMENT // 1000} kB; a PNG or TIFF does.")
     if about.iptc and suffix == ".webp":
         lost.append(f"{path} does not hold the target's IPTC data; the other formats do.")
     if any(map(png.is_own_text, about.chunks)) and suffix != ".png":

@@ -147,6 +147,12 @@ def test_damaged_exif_is_left_out(damage, coffee, tmp_path):
 def test_what_a_format_cannot_hold_is_told(case, coffee):
     target = photo(case.folder / "t.png", coffee)
     assert "IPTC" in case.run(method="copy-paste", target=target, output=case.folder / "o.webp").stderr
+    from PIL import PngImagePlugin
+
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta")
+    Image.fromarray(coffee).save(case.folder / "b.png", pnginfo=texts)
+    assert "XMP data is damaged" in case.run(method="copy-paste", target=case.folder / "b.png").stderr
     assert "PNG texts" in case.run(method="copy-paste", target=target, output=case.folder / "o.tif").stderr
     assert case.run(method="copy-paste", target=target).stderr == ""
     with Image.open(case.out) as image:
