@@ -74,10 +74,10 @@ class Exif:
         if not (self.main or self.camera or self.gps):
             return b""
         pointers = dict.fromkeys(self.tail(0)[1], (4, bytes(4)))
-        size = len(_packed(self.main | pointers, 8, self.order))
+        size = len(laid_out(self.main | pointers, 8, self.order))
         tail, found = self.tail(8 + size)
         head = (b"II" if self.order == "<" else b"MM") + struct.pack(f"{self.order}HI", 42, 8)
-        return head + _packed(self.main | found, 8, self.order) + tail
+        return head + laid_out(self.main | found, 8, self.order) + tail
 
     def without_maker_note(self) -> Exif:
         return Exif(self.order, self.main, {t: e for t, e in self.camera.items() if t != _MAKER_NOTE}, self.gps, self.interop)
@@ -88,13 +88,13 @@ class Exif:
         pointer = lambda: (4, struct.pack(f"{self.order}I", at + len(out)))
         if self.interop:
             camera = camera | {INTEROP: pointer()}
-            out += _packed(self.interop, at, self.order)
+            out += laid_out(self.interop, at, self.order)
         if camera:
             pointers[CAMERA] = pointer()
-            out += _packed(camera, at + len(out), self.order)
+            out += laid_out(camera, at + len(out), self.order)
         if self.gps:
             pointers[GPS] = pointer()
-            out += _packed(self.gps, at + len(out), self.order)
+            out += laid_out(self.gps, at + len(out), self.order)
         return out, pointers
 
 
@@ -139,7 +139,7 @@ def _directory(data: bytes, at: int, order: str, big: bool) -> Directory:
     return found
 
 
-def _packed(folder: Directory, at: int, order: str) -> bytes:
+def laid_out(folder: Directory, at: int, order: str) -> bytes:
     """A directory as it lies at an offset, its longer values behind it."""
     table, values = struct.pack(f"{order}H", len(folder)), b""
     behind = at + 2 + 12 * len(folder) + 4

@@ -8,6 +8,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyvips
@@ -57,12 +58,12 @@ def read(path: Path, role: str) -> Picture:
 def _bytes_of(path: Path, role: str) -> bytes:
     try:
         if path == STDIN:
-            data = sys.stdin.buffer.read(_MOST_BYTES + 1)
+            data = _all_of(sys.stdin.buffer)
         elif path.is_dir():
             raise BlendError("image-invalid", f"The {role} {path} is a folder, not an image.", "Name an image file.")
         else:
             with path.open("rb") as file:
-                data = file.read(_MOST_BYTES + 1)
+                data = _all_of(file)
     except FileNotFoundError:
         raise BlendError("file-missing", f"The {role} {path} does not exist.", "Check the name.") from None
     except PermissionError:
@@ -76,6 +77,14 @@ def _bytes_of(path: Path, role: str) -> bytes:
     if not data:
         raise BlendError("image-invalid", f"The {role} {path} is empty.", _REMEDY)
     return data
+
+
+def _all_of(file: BinaryIO) -> bytes:
+    """What a file or pipe holds, or as much as shows that it is too much; a device may be endless."""
+    data = io.BytesIO()
+    while data.tell() <= _MOST_BYTES and (part := file.read(1 << 24)):
+        data.write(part)
+    return data.getvalue()
 
 
 def _other(path: Path, role: str, data: bytes) -> Picture:

@@ -208,10 +208,10 @@ def written(
         metadata=None, software=False, iccprofile=profile, resolution=resolution, resolutionunit=2 if resolution else None,
         extratags=extra,
     )  # fmt: skip
-    return _with_directories(file.getvalue(), exif)
+    return with_directories(file.getvalue(), exif)
 
 
-def _with_directories(data: bytes, exif: Exif) -> bytes:
+def with_directories(data: bytes, exif: Exif) -> bytes:
     """The file with EXIF's further directories behind its end, and its own anew behind those, with pointers to them."""
     data += b"\0" * (len(data) % 2)
     tail, pointers = exif.tail(len(data))

@@ -107,7 +107,7 @@ def twelve_bits(values) -> bytes:
     short, long = lambda n: (3, struct.pack("<H", n)), lambda n: (4, struct.pack("<I", n))
     tags = {256: short(width), 257: short(height), 258: short(12), 259: short(1), 262: short(1), 273: long(8), 277: short(1)}
     tags |= {278: short(height), 279: long(len(packed))}
-    return struct.pack("<2sHI", b"II", 42, 8 + len(packed)) + packed + exif._packed(tags, 8 + len(packed), "<")
+    return struct.pack("<2sHI", b"II", 42, 8 + len(packed)) + packed + exif.laid_out(tags, 8 + len(packed), "<")
 
 
 def test_bits_between_are_taken_as_the_next_depth_and_it_is_said(coffee, tmp_path):

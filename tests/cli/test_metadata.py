@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 
 from blend_daemon import images
 from blend_daemon.images import exif, iptc, png, xmp
+from blend_daemon.images.tiff import with_directories
 
 SUFFIXES = (".jpg", ".png", ".webp", ".tif")
 IPTC = b"\x1c\x02\x50\x00\x08J. Photo\x1c\x02\x78\x00\x05A cat"
@@ -51,9 +52,7 @@ def photo(path, coffee, orientation=1, order="<", **more):
         extra = [(tag, kind, len(value) // exif.SIZES[kind], value, True) for tag, (kind, value) in main.main.items()]
         extra += [(700, 7, len(XMP), XMP, True), (33723, 7, len(IPTC), IPTC, True)]
         tifffile.imwrite(path, coffee, photometric="rgb", byteorder=order, metadata=None, extratags=extra)
-        from blend_daemon.images.tiff import _with_directories
-
-        path.write_bytes(_with_directories(path.read_bytes(), main))
+        path.write_bytes(with_directories(path.read_bytes(), main))
     elif path.suffix == ".jpg":
         image.save(path, exif=b"Exif\0\0" + found, xmp=XMP, extra=iptc.jpeg_segment(IPTC), quality=95, subsampling=0)
     elif path.suffix == ".png":
@@ -134,9 +133,6 @@ def test_xmp_is_renewed_and_stays_xml():
 
 @pytest.mark.parametrize("damage", [b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff" + b"\x12" * 300, b"junk" * 9])
 def test_damaged_exif_is_left_out(damage, coffee, tmp_path):
-    found = exif.read(damage)
-    if found:
-        assert exif.read(found.of(5, 5, False).packed()) is None or True
     path = tmp_path / "t.jpg"
     Image.fromarray(coffee).save(path, exif=b"Exif\0\0" + damage)
     like = images.read(path, "target")
