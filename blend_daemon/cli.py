@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from blend_daemon import __version__
 from blend_daemon.commands import COMMANDS
 from blend_daemon.errors import BlendError
-from blend_daemon.unforeseen import unforeseen
+from blend_daemon.unforeseen import is_of_memory, unforeseen
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,11 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args)
     except BlendError as error:
         return _told(f"{error} {error.hint}".rstrip(), 2)
-    except MemoryError:
-        return _told("memory ran out, nothing was written. Close other programs, or give smaller pictures.", 2)
     except KeyboardInterrupt:
         return _told("interrupted, nothing was written.", 130)
     except Exception as error:
+        if is_of_memory(error):
+            return _told("memory ran out, nothing was written. Close other programs, or give smaller pictures.", 2)
         return _told(unforeseen(error), 70)
 
 

@@ -10,6 +10,14 @@ import traceback
 from blend_daemon import __version__
 from blend_daemon.protocol import runtime
 
+# What libraries say when the system gives them no more: PyTorch's allocator, the C library, the loader of shared libraries.
+_NO_MEMORY = ("allocate memory", "out of memory", "failed to map segment")
+
+
+def is_of_memory(error: Exception) -> bool:
+    """Whether memory ran out."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)
+
 
 def unforeseen(error: Exception) -> str:
     """An error that nobody thought of in one sentence; its traceback goes into a file, for a report."""

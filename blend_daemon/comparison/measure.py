@@ -19,7 +19,7 @@ from typing import Any
 
 from blend_daemon.comparison.cases import Case
 from blend_daemon.errors import BlendError
-from blend_daemon.unforeseen import unforeseen
+from blend_daemon.unforeseen import is_of_memory, unforeseen
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,10 @@ def main() -> int:
     except BlendError as error:
         print(f"{error} {error.hint}".strip(), file=sys.stderr)
         return 2
-    except MemoryError:
-        print("Memory ran out.", file=sys.stderr)
-        return 2
     except Exception as error:
+        if is_of_memory(error):
+            print("Memory ran out.", file=sys.stderr)
+            return 2
         print(f"It met {unforeseen(error)}", file=sys.stderr)
         return 70
     return 0

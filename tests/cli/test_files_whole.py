@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import struct
+import subprocess
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from installed import COMMAND
 from pictures import load, save
 from PIL import Image
 
@@ -255,6 +258,15 @@ def test_colours_that_nobody_sees_have_no_say(case, coffee):
             results.append(load(case.out))
         seen = results[0][:, :, 3] > 0
         assert np.array_equal(results[0][seen], results[1][seen]), method
+
+
+def test_too_little_memory_is_called_that(case):
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (1_000_000_000, 1_000_000_000))  # less than PyTorch's libraries
+    words = [COMMAND, *case.words(method="copy-paste")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, preexec_fn=limit)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "memory ran out" in done.stderr
+    assert not case.out.exists()
 
 
 def test_what_is_foreseen_by_nobody_is_one_sentence_and_a_file(case, monkeypatch):
