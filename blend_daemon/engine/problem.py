@@ -109,8 +109,8 @@ class Problem:
             if (inside < 1).any() or (w, h) != (width, height):
                 raise BlendError(
                     "target-transparent",
-                    "The target is transparent wherever the mask leaves it free, so there is nothing to blend with.",
-                    "Blend next to visible pixels of the target, or copy and paste (copy-paste).",
+                    "The target is transparent around the object, so there is nothing to blend with.",
+                    "Blend next to visible pixels of the target, or take the method copy-paste.",
                 )
             raise BlendError(
                 "mask-covers-target",
