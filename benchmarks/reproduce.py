@@ -54,13 +54,13 @@ class Result:
 
 
 def scored(case: Case, label: str, picture: Bytes) -> Result:
-    view = aligned(case.read()[0])
+    view = aligned(case.read().problem)
     return Result(case, Trial(case.name, label, scores.score(picture, view.target, view.source, view.mask)), picture)
 
 
 def run(case: Case, label: str, given: Mapping[str, Any], observe: Observer | None = None) -> Result:
     """One blend, in this process, so that the network is loaded once."""
-    problem, target = case.read()
+    problem, _, target, _ = case.read()
     result = blend(problem, Parameters.from_mapping(given), observe)
     return scored(case, label, bytes_of(composite(target.raster, result.layer, result.box)))
 
@@ -84,7 +84,7 @@ def ablation(cases: Sequence[Case], settings: Mapping[str, Any], losses: Sequenc
 
 def reconstruction(case: Case, settings: Mapping[str, Any], label: str) -> tuple[list[Result], list[Bytes]]:
     """The blend after some of its evaluations, and after `STEPS` of them, for the animation."""
-    target = case.read()[1].raster
+    target = case.read().target.raster
     seen: list[Bytes] = []
 
     def keep(progress: Progress) -> None:
@@ -102,7 +102,7 @@ def picture(results: Sequence[Result]) -> pyvips.Image:
     rows = []
     for case in dict.fromkeys(one.case for one in results):
         own = [one for one in results if one.case == case]
-        view = aligned(case.read()[0])
+        view = aligned(case.read().problem)
         rows.append(sheet.row(case.name, view, [one.trial for one in own], {one.trial.method: one.picture for one in own}))
     whole = pyvips.Image.new_from_array(sheet.sheet(rows), interpretation="srgb")
     return whole.resize(min(1, WIDEST / whole.width))

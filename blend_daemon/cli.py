@@ -8,12 +8,15 @@ from the parsed arguments to an exit code) as a default. Modules import what is 
 from __future__ import annotations
 
 import argparse
+import io
+import re
 import sys
 from collections.abc import Sequence
 
 from blend_daemon import __version__
 from blend_daemon.commands import COMMANDS
 from blend_daemon.errors import BlendError
+from blend_daemon.unforeseen import is_of_memory, unforeseen
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,24 +30,36 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0 on success, 2 after an error the user can mend, 130 after Ctrl+C."""
-    args = parser().parse_args(_glue_offset(list(sys.argv[1:] if argv is None else argv)))
+    """Run one command. Returns 0 on success, 2 after an error the user can mend, 70 after one of ours, 130 after Ctrl+C."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names are printed as the bytes they are
+    args = parser().parse_args(_glue_pairs(list(sys.argv[1:] if argv is None else argv)))
     try:
         return args.run(args)
     except BlendError as error:
-        print(f"blend-daemon: {error}" + (f" {error.hint}" if error.hint else ""), file=sys.stderr)
-        return 2
+        return _told(f"{error} {error.hint}".rstrip(), 2)
     except KeyboardInterrupt:
-        print("blend-daemon: interrupted, nothing was written.", file=sys.stderr)
-        return 130
+        return _told("interrupted, nothing was written.", 130)
+    except Exception as error:
+        if is_of_memory(error):
+            return _told("memory ran out, nothing was written. Close other programs, or give smaller pictures.", 2)
+        return _told(unforeseen(error), 70)
 
 
-def _glue_offset(argv: list[str]) -> list[str]:
+def _told(line: str, code: int) -> int:
+    print(f"blend-daemon: {line}", file=sys.stderr)
+    return code
+
+
+def _glue_pairs(argv: list[str]) -> list[str]:
     """argparse takes `-10,20` for an option; `--offset -10,20` must mean what it says."""
-    if "--offset" in argv[:-1]:
-        at = argv.index("--offset")
-        argv[at : at + 2] = [f"--offset={argv[at + 1]}"]
-    return argv
+    glued: list[str] = []
+    for word in argv:
+        if re.fullmatch(r"-\d+,\s*-?\d+", word) and glued and re.fullmatch(r"--[a-z-]+", glued[-1]):
+            glued[-1] += f"={word}"
+        else:
+            glued.append(word)
+    return glued
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ def _install_pyzmq(vendor: Path, python_version: str) -> None:
         "--no-compile",
         "--root-user-action=ignore",
     ]
-    command += ["--target", str(vendor), "--python-version", python_version, "--only-binary=:all:", "pyzmq"]
+    command += ["--target", str(vendor), "--python-version", python_version, "--only-binary=:all:"]
+    command += ["--constraint", str(PROJECT / "requirements.lock"), "pyzmq"]
     subprocess.run(command, check=True)
 
 

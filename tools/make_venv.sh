@@ -50,7 +50,7 @@ else
     # Built from a copy, so that the build leaves nothing in the source tree, which may not even be writable.
     copy=$(mktemp -d)
     trap 'rm -rf "$copy"' EXIT
-    cp -R "$project/blend_daemon" "$project/pyproject.toml" "$copy"
+    cp -R "$project/blend_daemon" "$project/pyproject.toml" "$project/README.md" "$project/LICENSE" "$copy"
     $pip install --quiet --constraint "$project/requirements.lock" "${copy}[install]"
     $pip install --quiet --force-reinstall --no-deps "$copy"
 fi

@@ -92,52 +92,48 @@ SLIDER_HELP = {
 
 
 def run(args: argparse.Namespace) -> int:
-    from blend_daemon import images
-    from blend_daemon.engine import Parameters, Problem, composite
+    from blend_daemon import files, images
+    from blend_daemon.engine import Parameters, composite
 
     offset = _offset(args.offset)
     fields = ("preset", "method", "solver", "constraint", "without", "feather", "seed", "working_size", "iterations", "device", *SLIDERS)
     given = {name: getattr(args, name) for name in fields if getattr(args, name) is not None}
     parameters = Parameters.from_mapping(given)
     _keep_inputs(args)
-    target = images.read(args.target, "target")
-    source = images.read(args.source, "source")
-    mask = images.grey_mask(images.read(args.mask, "mask")) if args.mask else None
+    say = (lambda note: None) if args.quiet else (lambda note: print(f"blend-daemon: {note}", file=sys.stderr))
+    scene = images.read_scene(args.source, args.mask, args.target, offset)
+    target = scene.target
     height, width, channels = target.raster.shape
     colours = 1 if channels < 3 else 3
-    images.check_writable(args.output, target.raster.dtype, channels)
+    for path in filter(None, (args.output, args.layer, args.metadata)):
+        files.check_writable(path)
+    images.check_format(args.output, target.raster.dtype, channels, width, height)
     if args.layer:
-        images.check_writable(args.layer, target.raster.dtype, colours + 1)
-    if args.metadata:
-        _check_folder(args.metadata)
-    if args.output.suffix.lower() in images.LOSSY and not args.quiet:
-        print(f"blend-daemon: {args.output} is lossy; write a PNG or TIFF to keep the target bit for bit.", file=sys.stderr)
-    problem = Problem.from_arrays(images.in_colours_of(source, target), target.raster, mask, offset)
+        images.check_format(args.layer, target.raster.dtype, colours + 1, width, height)
+    for note in (*scene.notes, *images.losses(args.output, target)):
+        say(note)
 
     with _Bar(args.quiet) as bar:
         outcome = (
-            _here(problem, parameters, bar) if args.daemon is None else _through_daemon(problem, parameters, mask, bar, args.daemon or None)
+            _here(scene.problem, parameters, bar)
+            if args.daemon is None
+            else _through_daemon(scene.problem, parameters, scene.mask, bar, args.daemon or None)
         )
     for note in outcome.report["notes"]:
-        print(f"blend-daemon: {note}", file=sys.stderr)
-    images.write(args.output, composite(target.raster, outcome.layer, outcome.box), target)
+        say(note)
+    outputs = {args.output: images.encoded(args.output, composite(target.raster, outcome.layer, outcome.box), target)}
     if args.layer:
         import numpy as np
 
         canvas = np.zeros((height, width, colours + 1), target.raster.dtype)
         x, y, w, h = outcome.box
         canvas[y : y + h, x : x + w] = outcome.layer
-        images.write(args.layer, canvas, target)
+        outputs[args.layer] = images.encoded(args.layer, canvas, target)
     if args.metadata:
         names = {name: str(getattr(args, name)) for name in ("source", "mask", "target", "output") if getattr(args, name)}
-        text = json.dumps({**names, "offset": list(offset), **outcome.report}, indent=2) + "\n"
-        part = args.metadata.with_name(f".{args.metadata.name}.part")
-        try:
-            part.write_text(text)
-            part.replace(args.metadata)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise BlendError("output-unwritable", f"{args.metadata} could not be written: {error.strerror}.") from error
+        report = {**names, "offset": list(offset), **outcome.report, "notes": [*scene.notes, *outcome.report["notes"]]}
+        outputs[args.metadata] = (json.dumps(report, indent=2) + "\n").encode()
+    files.write(outputs)
     return 0
 
 
@@ -152,20 +148,15 @@ def _offset(text: str) -> tuple[int, int]:
 
 
 def _keep_inputs(args: argparse.Namespace) -> None:
-    inputs = [path.resolve() for path in (args.source, args.mask, args.target) if path]
+    from blend_daemon.files import STDOUT, same
+
+    inputs = [same(path) for path in (args.source, args.mask, args.target) if path and path != STDOUT]
     outputs = [path for path in (args.output, args.layer, args.metadata) if path]
     for path in outputs:
-        if path.resolve() in inputs:
+        if same(path) in inputs:
             raise BlendError("output-is-input", f"{path} is one of the inputs and would be overwritten.", "Choose another name.")
-    if len({path.resolve() for path in outputs}) < len(outputs):
+    if len({same(path) for path in outputs}) < len(outputs):
         raise BlendError("output-twice", "Two outputs have the same name.", "Give each a name of its own.")
-
-
-def _check_folder(path: Path) -> None:
-    import os
-
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise BlendError("output-unwritable", f"{path} cannot be written.", "Name a file in a folder that exists and is yours.")
 
 
 def _here(problem: Any, parameters: Any, bar: _Bar) -> Outcome:

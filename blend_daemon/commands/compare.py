@@ -60,6 +60,7 @@ def _compare(args: argparse.Namespace) -> int:
     from blend_daemon.comparison import cases, files
     from blend_daemon.comparison.compare import REPORT, compare, cores
     from blend_daemon.engine import Parameters
+    from blend_daemon.files import same
 
     found = cases.find(args.cases)
     methods = _methods(args.methods)
@@ -70,13 +71,14 @@ def _compare(args: argparse.Namespace) -> int:
             models.path(model[1])
     if args.jobs < 0:
         raise BlendError("arguments-invalid", f"--jobs is {args.jobs}.", "It is a number from 1, or 0 for one job for each two cores.")
-    inside = [case for case in found if args.output.resolve() in (case.folder, *case.folder.parents)]
+    inside = [case for case in found if Path(same(args.output)) in (case.folder, *case.folder.parents)]
     if inside:
         raise BlendError("output-is-input", f"{args.output} holds the case {inside[0].name}.", "Name another folder.")
     files.prepare_folder(args.output, args.force)
     jobs = min(args.jobs or max(cores() // 2, 1), len(found) * len(methods))
     try:
-        trials = compare(found, methods, parameters, args.output, jobs, (lambda trial: None) if args.quiet else _show)
+        show, note = (_nothing, _nothing) if args.quiet else (_show, _note)
+        trials = compare(found, methods, parameters, args.output, jobs, show, note)
     except KeyboardInterrupt:
         print(f"blend-daemon: interrupted; {args.output} holds what was finished.", file=sys.stderr)
         return 130
@@ -92,6 +94,14 @@ def _methods(names: str) -> list[str]:
     if names in ("all", "quick"):
         return [name for name, method in METHODS.items() if names == "all" or method.quick]
     return list(dict.fromkeys(name.strip() for name in names.split(",")))
+
+
+def _nothing(_: object) -> None:
+    """For --quiet."""
+
+
+def _note(line: str) -> None:
+    print(f"blend-daemon: {line}", file=sys.stderr)
 
 
 def _show(trial: Trial) -> None:

@@ -7,7 +7,9 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -162,6 +164,13 @@ def _plugins() -> Iterator[Finding]:
             yield _plugin(folder)
 
 
+def _system_python() -> str | None:
+    """The Python that GIMP runs plug-ins with: the first on the PATH that is not this environment's own."""
+    own = Path(sys.prefix) / "bin"
+    others = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder) != own]
+    return shutil.which("python3", path=os.pathsep.join(others))
+
+
 def _plugin(folder: Path) -> Finding:
     main = folder / f"{PLUGIN}.py"
     what = f"plug-in {folder}"
@@ -174,7 +183,10 @@ def _plugin(folder: Path) -> Finding:
     if not version or version[1] != __version__:
         return Finding(what, False, f"is of version {version[1] if version else '?'}, the daemon of {__version__}.", INSTALL)
     code = "import sys; sys.path.insert(0, sys.argv[1]); import zmq"
-    tried = subprocess.run(["/usr/bin/python3", "-c", code, str(folder / "vendor")], capture_output=True, text=True, check=False)
+    python = _system_python()
+    if python is None:
+        return Finding(what, False, "there is no python3 on the PATH for GIMP to run it with.", "Install Python 3.")
+    tried = subprocess.run([python, "-c", code, str(folder / "vendor")], capture_output=True, text=True, check=False)
     if tried.returncode:
         last = (tried.stderr.strip().splitlines() or ["?"])[-1]
         return Finding(what, False, f"GIMP's Python cannot load its pyzmq ({last}).", INSTALL)

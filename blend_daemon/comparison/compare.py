@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -15,8 +16,9 @@ from blend_daemon import images
 from blend_daemon.comparison import files, report, sheet
 from blend_daemon.comparison.cases import Case
 from blend_daemon.comparison.measure import Measurer, Trial
-from blend_daemon.comparison.pictures import aligned, bytes_of
+from blend_daemon.comparison.pictures import Bytes, View, aligned, bytes_of
 from blend_daemon.errors import BlendError
+from blend_daemon.unforeseen import unforeseen
 
 SHEET, REPORT = "sheet.png", "report.html"
 
@@ -27,9 +29,15 @@ def cores() -> int:
 
 
 def compare(
-    cases: Sequence[Case], methods: Sequence[str], parameters: dict[str, Any], output: Path, jobs: int, done: Callable[[Trial], None]
-) -> list[Trial]:
+    cases: Sequence[Case], methods: Sequence[str], parameters: dict[str, Any], output: Path, jobs: int,
+    done: Callable[[Trial], None], note: Callable[[str], None],
+) -> list[Trial]:  # fmt: skip
     """Run the methods, `jobs` at a time, and write everything into the folder `output`. After Ctrl+C, what was finished.
+
+    Parameters
+    ----------
+    done : told of each trial as it ends
+    note : told how a case's files were understood
 
     Raises
     ------
@@ -59,7 +67,7 @@ def compare(
         "at a time": f"{jobs}, in {max(cores() // jobs, 1)} threads each",
         "machine": f"{cores()} cores, {platform.machine()}, {platform.system()}",
     }
-    _write(cases, ordered, settings, output)
+    _write(cases, ordered, settings, output, note)
     if interrupted:
         raise KeyboardInterrupt
     return ordered
@@ -70,7 +78,7 @@ def picture(output: Path, case: str, method: str) -> Path:
     return output / case / f"{method.replace(':', '-').replace('/', '-')}.png"
 
 
-def _write(cases: Sequence[Case], trials: Sequence[Trial], settings: dict[str, str], output: Path) -> None:
+def _write(cases: Sequence[Case], trials: Sequence[Trial], settings: dict[str, str], output: Path, note: Callable[[str], None]) -> None:
     files.write_table(output, trials)
     rows, shown = [], []
     for case in cases:
@@ -78,17 +86,30 @@ def _write(cases: Sequence[Case], trials: Sequence[Trial], settings: dict[str, s
         if not own:
             continue
         try:
-            view = aligned(case.read()[0])
+            view, results = _shown(case, own, output, note)
+            row = sheet.row(case.name, view, own, results)
+            data = report.case_data(case.name, view, own, results)
         except BlendError:  # told by each of its trials
             shown.append(report.case_data(case.name, None, own, {}))
-            continue
-        results = {
-            trial.method: bytes_of(images.read(picture(output, case.name, trial.method), "result").raster)
-            for trial in own if not trial.failure
-        }  # fmt: skip
-        rows.append(sheet.row(case.name, view, own, results))
-        shown.append(report.case_data(case.name, view, own, results))
+        except Exception as error:  # no case keeps the others from being shown
+            print(f"blend-daemon: {case.name} could not be shown, for {unforeseen(error)}", file=sys.stderr)
+            shown.append(report.case_data(case.name, None, own, {}))
+        else:
+            rows.append(row)
+            shown.append(data)
     if rows:
         whole = pyvips.Image.new_from_array(sheet.sheet(rows), interpretation="srgb")
         files.write_bytes(output / SHEET, whole.write_to_buffer(".png"))
     files.write_text(output / REPORT, report.page(shown, settings))
+
+
+def _shown(case: Case, trials: Sequence[Trial], output: Path, note: Callable[[str], None]) -> tuple[View, dict[str, Bytes]]:
+    """The case and its results as the sheet and the report show them. Raises BlendError where the case cannot be read."""
+    if case.fault:
+        raise BlendError("case-faulty", case.fault)
+    scene = case.read()
+    for told in scene.notes:
+        note(f"{case.name}: {told}")
+    view = aligned(scene.problem)
+    done = [trial.method for trial in trials if not trial.failure]
+    return view, {method: bytes_of(images.read(picture(output, case.name, method), "result").raster) for method in done}

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from blend_daemon import files
 from blend_daemon.comparison.measure import Trial
 from blend_daemon.errors import BlendError
 from blend_daemon.scores import FIGURES
@@ -32,18 +33,12 @@ def prepare_folder(folder: Path, force: bool) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all. Raises BlendError `output-unwritable`."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise BlendError("output-unwritable", f"{path} could not be written: {error.strerror}.", "Free some space.") from error
+    files.write({path: data})
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text whole or not at all. Raises BlendError `output-unwritable`."""
-    write_bytes(path, text.encode())
+    """Write UTF-8 text whole or not at all; names that are not UTF-8 as they are. Raises BlendError `output-unwritable`."""
+    write_bytes(path, text.encode(errors="surrogateescape"))
 
 
 def write_table(folder: Path, trials: Sequence[Trial]) -> None:
@@ -61,7 +56,7 @@ def write_table(folder: Path, trials: Sequence[Trial]) -> None:
 def read_table(folder: Path) -> list[Trial]:
     """The trials of a comparison's folder. Raises BlendError `comparison-missing`."""
     try:
-        with (folder / TABLE).open(newline="", encoding="utf-8") as file:
+        with (folder / TABLE).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = list(csv.DictReader(file))
         number = lambda text: float(text or "nan")
         return [

@@ -19,6 +19,7 @@ from typing import Any
 
 from blend_daemon.comparison.cases import Case
 from blend_daemon.errors import BlendError
+from blend_daemon.unforeseen import is_of_memory, unforeseen
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Measurer:
 
     def measure(self, case: Case, method: str, output: Path) -> Trial:
         """Blend, write the result to `output`, and score it."""
+        if case.fault:
+            return Trial(case.name, method, failure=case.fault)
         order = {
             "folder": str(case.folder), "offset": case.offset, "output": str(output), "parameters": {**self._parameters, "method": method},
         }  # fmt: skip
@@ -100,17 +103,21 @@ def _peak_mb() -> float:
 
 
 def _trial(order: dict[str, Any]) -> dict[str, Any]:
-    from blend_daemon import images, scores
+    from blend_daemon import files, images, scores
     from blend_daemon.comparison.pictures import aligned, bytes_of
     from blend_daemon.engine import Parameters, blend, composite
 
-    problem, target = Case(Path(order["folder"]), tuple(order["offset"])).read()
+    scene = Case(Path(order["folder"]), tuple(order["offset"])).read()
+    problem, target = scene.problem, scene.target
     began = time.monotonic()
     result = blend(problem, Parameters.from_mapping(order["parameters"]))
     seconds = time.monotonic() - began - result.report["seconds"].get("load", 0)
     peak = _peak_mb()
     blended = composite(target.raster, result.layer, result.box)
-    images.write(Path(order["output"]), blended, target)
+    output = Path(order["output"])
+    height, width, channels = target.raster.shape
+    images.check_format(output, target.raster.dtype, channels, width, height)
+    files.write({output: images.encoded(output, blended, target)})
     view = aligned(problem)
     figures = scores.score(bytes_of(blended), view.target, view.source, view.mask)
     return {"figures": figures, "seconds": round(seconds, 4), "peak_mb": round(peak, 1)}
@@ -122,6 +129,12 @@ def main() -> int:
     except BlendError as error:
         print(f"{error} {error.hint}".strip(), file=sys.stderr)
         return 2
+    except Exception as error:
+        if is_of_memory(error):
+            print("Memory ran out.", file=sys.stderr)
+            return 2
+        print(f"It met {unforeseen(error)}", file=sys.stderr)
+        return 70
     return 0
 
 

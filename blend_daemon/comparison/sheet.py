@@ -116,6 +116,7 @@ def _frame(picture: Bytes, box: Box, colour: tuple[int, int, int]) -> None:
 
 def _text(words: str, points: int, colour: tuple[int, int, int], bold: bool = False, width: int = 0) -> Bytes:
     """Words as a picture on paper."""
+    words = words.encode(errors="replace").decode()  # of file names that are not UTF-8
     escaped = words.replace("&", "&amp;").replace("<", "&lt;") or " "
     options = {"width": width, "wrap": "word-char"} if width else {}
     ink = pyvips.Image.text(escaped, font=f"{FONT} {'bold ' if bold else ''}{points}", dpi=96, **options)

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from blend_daemon.engine.pixels import DTYPES, Box, Floats, Raster, from_float, grey, split_alpha, to_float
 from blend_daemon.errors import BlendError
@@ -44,7 +45,8 @@ class Problem:
         Raises
         ------
         BlendError
-            `raster-invalid`, `size-mismatch`, `mask-missing`, `mask-empty`, `mask-off-target`, `mask-covers-target`
+            `raster-invalid`, `size-mismatch`, `mask-missing`, `mask-empty`, `mask-off-target`, `mask-covers-target`,
+            `target-transparent`
         """
         for name, raster in (("source", source), ("target", target)):
             _check_raster(name, raster)
@@ -56,7 +58,7 @@ class Problem:
                     "There is no mask, and the source has no alpha channel to take its place.",
                     "Give a mask of the source's size, or a source with transparency around the object.",
                 )
-            support = to_float(alpha)
+            support = np.clip(to_float(alpha), 0, 1)
         else:
             mask = mask[:, :, None] if mask.ndim == 2 else mask
             _check_raster("mask", mask, channels=(1,))
@@ -68,7 +70,7 @@ class Problem:
                 )
             support = np.clip(to_float(mask)[:, :, 0], 0, 1)
             if alpha is not None:
-                support = support * to_float(alpha)
+                support = support * np.clip(to_float(alpha), 0, 1)
         # A float alpha of 1e-9 is a rounding error of some editor, not a wish to blend; half an 8-bit level is the limit.
         support = np.where(support < 0.5 / 255, np.float32(0), support).astype(np.float32)
         rows, columns = support.any(axis=1), support.any(axis=0)
@@ -80,15 +82,16 @@ class Problem:
             )
         dx, dy = offset
         height, width = target.shape[:2]
-        ys, xs = np.flatnonzero(rows) + dy, np.flatnonzero(columns) + dx
-        ys, xs = ys[(ys >= 0) & (ys < height)], xs[(xs >= 0) & (xs < width)]
+        ys, xs = np.flatnonzero(rows), np.flatnonzero(columns)
+        # Compared without numpy's integers, which an offset may exceed.
+        ys, xs = ys[(ys >= -dy) & (ys < height - dy)], xs[(xs >= -dx) & (xs < width - dx)]
         if not len(ys) or not len(xs):
             raise BlendError(
                 "mask-off-target",
                 "The mask lies wholly outside the target.",
                 f"With offset {dx},{dy} the object falls off the target's {width}x{height} canvas; move it onto the canvas.",
             )
-        box = (int(xs[0]), int(ys[0]), int(xs[-1] - xs[0] + 1), int(ys[-1] - ys[0] + 1))
+        box = (int(xs[0]) + int(dx), int(ys[0]) + int(dy), int(xs[-1] - xs[0] + 1), int(ys[-1] - ys[0] + 1))
         problem = cls(target, source, support, (int(dx), int(dy)), box)
         problem._check_boundary()
         return problem
@@ -103,6 +106,12 @@ class Problem:
         x, y, w, h = self.box
         left[y : y + h, x : x + w] &= inside < 1
         if not left.any():
+            if (inside < 1).any() or (w, h) != (width, height):
+                raise BlendError(
+                    "target-transparent",
+                    "The target is transparent around the object, so there is nothing to blend with.",
+                    "Blend next to visible pixels of the target, or take the method copy-paste.",
+                )
             raise BlendError(
                 "mask-covers-target",
                 "The mask leaves no pixel of the target to blend with.",
@@ -134,10 +143,18 @@ class Problem:
         return self._fit(to_float(placed)), exists
 
     def target_on(self, window: Box) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Target colours over a window of the canvas, (h, w, channels), and where they are not transparent, (h, w)."""
+        """Target colours over a window of the canvas, (h, w, channels), and where they are not transparent, (h, w).
+
+        What is transparent has the colour of the nearest visible pixel: colours that nobody sees have no say in a blend.
+        """
         x, y, w, h = window
         colours, alpha = split_alpha(self.target[y : y + h, x : x + w])
         exists = np.ones((h, w), bool) if alpha is None else alpha > 0
+        if not exists.any():
+            return np.zeros(colours.shape, np.float32), exists
+        if not exists.all():
+            rows, columns = ndimage.distance_transform_edt(~exists, return_distances=False, return_indices=True)
+            colours = colours[rows, columns]
         return to_float(colours), exists
 
     def layer(self, colours: Floats) -> Raster:

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from installed import COMMAND
+from installed import COMMAND, here
 from pictures import save
 
 
@@ -19,13 +19,16 @@ def case(tmp_path, cat, coffee, disc):
         def words(self, **changes) -> list[str]:
             given = {
                 "source": self.source, "mask": self.mask, "target": self.target, "offset": "20,10", "output": self.out, "preset": "draft",
-                "iterations": 4, **changes,
+                **({} if "method" in changes else {"iterations": 4}), **changes,
             }  # fmt: skip
             return ["blend", *(f"--{k}={v}" if v is not True else f"--{k}" for k, v in given.items() if v is not None)]
 
         def run(self, environment=None, **changes) -> subprocess.CompletedProcess:
-            command = [COMMAND, *self.words(**changes)]
-            return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=120)
+            """In this process, unless it is to have an environment of its own."""
+            words = self.words(**changes)
+            if environment is not None:
+                return subprocess.run([COMMAND, *words], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
+            return here(words)
 
     case = Case()
     save(case.source, cat)

@@ -1,13 +1,16 @@
-"""The installed command, in a process of its own."""
+"""The installed command, in a process of its own or in this one."""
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+
+from blend_daemon.cli import main
 
 COMMAND = str(Path(sys.executable).parent / "blend-daemon")
 
@@ -22,3 +25,13 @@ def started(*words, **options) -> Iterator[subprocess.Popen]:
             yield process
         finally:
             process.kill()
+
+
+def here(words: Sequence[str]) -> subprocess.CompletedProcess:
+    """The command in this process, since loading PyTorch anew takes longer than most commands."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        try:
+            code = main(words)
+        except SystemExit as error:  # argparse's
+            code = error.code
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import pyvips
 from daemons import until
-from installed import COMMAND, started
+from installed import here, started
 from pictures import load, save
 
 from blend_daemon.protocol.client import Client
@@ -75,14 +75,14 @@ def test_the_alpha_is_the_mask_when_none_is_given(case, cat, coffee, disc):
 
 @pytest.mark.parametrize("words", [["--offset", "-30,-20"], ["--offset=-30,-20"]])
 def test_a_negative_offset(words, case, coffee, disc):
-    assert subprocess.run([COMMAND, *case.words(offset=None), *words], capture_output=True).returncode == 0
+    assert here([*case.words(offset=None), *words]).returncode == 0
     outside = mask_on_canvas(disc, offset=(-30, -20)) == 0
     assert np.array_equal(load(case.out)[outside], coffee[outside])
 
 
 def test_the_daemon_gives_the_same_bytes(case, fresh_daemon):
     environment = {k: v for k, v in fresh_daemon.environment.items() if k.startswith("BLEND_DAEMON")}
-    assert case.run(output=case.folder / "here.png", iterations=None).returncode == 0
+    assert case.run({}, output=case.folder / "here.png", iterations=None).returncode == 0
     done = case.run(environment, daemon=True, iterations=None)
     assert (done.returncode, done.stderr) == (0, "")
     assert case.out.read_bytes() == (case.folder / "here.png").read_bytes()
@@ -243,7 +243,7 @@ def test_without_permission_nothing_is_written(what, case):
     locked.chmod(0o555)
     words = [str(word) for word in case.words(**changes)]
     code = (
-        "import os, sys; from blend_daemon import images; from blend_daemon.engine import Parameters, Problem, composite\n"
+        "import os, sys; from blend_daemon import images; from blend_daemon.engine import Parameters, composite\n"
         "from blend_daemon.cli import main\n"
         "if os.getuid() == 0: os.setuid(12345)\n"
         f"sys.exit(main({words!r}))"

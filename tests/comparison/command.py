@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 
-from installed import COMMAND
+from installed import COMMAND, here
 
 
 def run(*words, **options) -> subprocess.CompletedProcess:
-    return subprocess.run([COMMAND, "compare", *map(str, words)], capture_output=True, text=True, timeout=120, **options)
+    """In this process, unless it is to have a folder or an environment of its own."""
+    told = ["compare", *map(str, words)]
+    if not options:
+        return here(told)
+    return subprocess.run([COMMAND, *told], capture_output=True, text=True, errors="surrogateescape", timeout=120, **options)

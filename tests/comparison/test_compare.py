@@ -29,7 +29,7 @@ def tree(folder):
 
 def test_each_method_leaves_a_picture_with_the_targets_pixels_outside_the_mask(compared, cases):
     for case in finder.find([cases]):
-        problem, target = case.read()
+        problem, _, target, _ = case.read()
         outside = aligned(problem).mask == 0
         pictures = {path.stem: load(path) for path in (compared / case.name).iterdir()}
         assert sorted(pictures) == sorted(QUICK)
@@ -43,7 +43,7 @@ def test_the_table_has_the_figures_of_the_pictures(compared, cases):
     trials = files.read_table(compared)
     assert [(t.case, t.method) for t in trials] == [(c, m) for c in ("cat & coffee", "grey") for m in ("deep", *QUICK)]
     case = finder.find([cases])[0]
-    view = aligned(case.read()[0])
+    view = aligned(case.read().problem)
     for trial in trials[1:4]:
         figures = scores.score(load(compared / case.name / f"{trial.method}.png"), view.target, view.source, view.mask)
         assert trial.figures == pytest.approx(figures, rel=1e-5)
@@ -75,7 +75,7 @@ def test_a_model_of_the_users_own_is_compared_like_any(cases, tmp_path, model_fo
 def test_the_sheet_shows_every_result_and_the_seam_from_near(compared, cases):
     whole = load(compared / "sheet.png")
     assert whole.shape[1] == 12 + 4 * (288 + 12)
-    view = aligned(finder.find([cases])[0].read()[0])
+    view = aligned(finder.find([cases])[0].read().problem)
     for x, y, side, _ in insets(view):
         window = view.mask[y : y + side, x : x + side]
         assert 0.1 < window.mean() < 0.9, "an inset looks at the seam"
@@ -89,7 +89,7 @@ def test_the_sheet_shows_every_result_and_the_seam_from_near(compared, cases):
 
 
 def test_a_sheet_of_many_methods_has_several_lines_and_long_names_are_cut(cases):
-    view = aligned(finder.find([cases])[0].read()[0])
+    view = aligned(finder.find([cases])[0].read().problem)
     names = ["model:" + "long/" * 20, *"abcdefg"]
     trials = [Trial("case", name, dict.fromkeys(scores.FIGURES, float("nan")), 1, 1) for name in names[:-1]]
     row = sheet.row("case", view, [*trials, Trial("case", "g", failure="word " * 100)], dict.fromkeys(names[:-1], view.pasted))
@@ -153,6 +153,50 @@ def test_a_damaged_picture_fails_alone(cases, tmp_path):
     assert f"copy-paste failed on broken: The target {broken}/target.png" in done.stderr
     assert [bool(trial.failure) for trial in files.read_table(tmp_path / "out")] == [True, False]
     assert f"{broken}/target.png" in (tmp_path / "out/report.html").read_text()
+
+
+def spoilt(folder, cases, kind):
+    """A copy of a case, spoilt in one way."""
+    copy = folder / kind
+    copy.mkdir()
+    for name in ("source", "mask", "target"):
+        (copy / f"{name}.png").write_bytes((cases / "grey" / f"{name}.png").read_bytes())
+    match kind:
+        case "off the target":
+            (copy / "offset").write_text("99999999999999999999,0")
+        case "no numbers":
+            (copy / "offset").write_text("here,there")
+        case "no mask":
+            (copy / "mask.png").unlink()
+        case "a circle":
+            (copy / "mask.png").unlink()
+            (copy / "mask.png").symlink_to("mask.png")
+        case "labels":
+            save(copy / "mask.png", (load(copy / "mask.png") > 0).astype(np.uint8))
+    return copy
+
+
+def test_bad_cases_are_named_and_the_good_ones_shown(cases, tmp_path):
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    bad = ("off the target", "no numbers", "no mask", "a circle")
+    for kind in (*bad, "labels"):
+        spoilt(folder, cases, kind)
+    one = spoilt(folder, cases, "one pixel")
+    save(one / "source.png", np.full((1, 1), 200, np.uint8))
+    save(one / "mask.png", np.full((1, 1), 255, np.uint8))
+    one.rename(folder / "caf\udce9")
+    done = run(folder, "--methods", "copy-paste", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "labels: " in done.stderr
+    failed = {trial.case for trial in files.read_table(tmp_path / "out") if trial.failure}
+    assert failed == set(bad)
+    assert all(f"failed on {kind}: " in done.stderr for kind in bad)
+    assert (tmp_path / "out/sheet.png").exists()
+    assert "labels" in (tmp_path / "out/report.html").read_text(errors="surrogateescape")
+    assert run(folder / "no mask", folder / "no numbers", "--output", tmp_path / "none").returncode == 2
+    assert not (tmp_path / "none").exists()
 
 
 def processes(word) -> list[str]:

@@ -23,7 +23,7 @@ def test_five_paintings_and_five_photographs_in_little_space():
 
 @pytest.mark.parametrize("case", SHIPPED, ids=lambda case: case.name)
 def test_a_case_is_whole(case):
-    problem, target = case.read()
+    problem, _, target, _ = case.read()
     assert target.raster.shape == (224, 224, 3)
     x, y, width, height = problem.box
     assert min(x, y, 224 - x - width, 224 - y - height) >= 4, "the object lies on the canvas, away from its edge"

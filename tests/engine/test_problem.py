@@ -68,7 +68,7 @@ def test_refusals():
 def test_a_mask_over_all_that_is_not_transparent_is_refused():
     target = np.concatenate([SOURCE, np.zeros((10, 12, 1), np.uint8)], axis=2)
     target[2:8, 3:9, 3] = 255
-    assert code(SOURCE, target, MASK) == "mask-covers-target"
+    assert code(SOURCE, target, MASK) == "target-transparent"
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

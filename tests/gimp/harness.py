@@ -58,7 +58,7 @@ class Gimp:
     def python_version(self) -> str:
         """Version of the Python that GIMP runs plug-ins with."""
         code = "import sys; print('%d.%d' % sys.version_info[:2])"
-        return _output([*self._sandbox(self.environment), "/usr/bin/python3", "-c", code]).strip()
+        return _output([*self._sandbox(self.environment), "/usr/bin/env", "python3", "-c", code]).strip()
 
     def install(self) -> None:
         """Assemble the plug-in as the installer does."""
