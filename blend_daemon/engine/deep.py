@@ -88,7 +88,7 @@ def _painted(run: Run) -> Steps:
         return start.colours + min(share * run.parameters.colour / 50, 1.0) * tint
 
     def blended(difference: Tensor) -> Floats:
-        share = min(2 * _amount(run.parameters, measured), 1.0)
+        share = min(1.5 * _amount(run.parameters, measured), 1.0)
         full = F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)[0]
         colours = tinted() + share * full
         return in_box(_covering(around, start, colours if _is_float(problem) else colours.clamp(0, 1)), window, problem.box)

@@ -28,7 +28,7 @@ from blend_daemon.engine.poisson import PoissonSolver, Surroundings, residual
 from blend_daemon.engine.problem import Problem
 
 SAMPLES = 50_000  # pixels of the target that stand for its palette
-LUMA_SHIFT, CHROMA_SHIFT = 0.35, 0.4  # share of the way that the means move, with the slider in the middle
+LUMA_SHIFT, CHROMA_SHIFT = 0.4, 0.4  # share of the way that the means move, with the slider in the middle
 LUMA_RANGE = 0.5  # share of the way back into the target's range, of tones that are darker or brighter than any of its own
 LEAST_LUMA, MOST_LUMA = 0.88, 1.15  # of its own contrast that the object keeps: one that has lost its light and shade is fog
 LEAST_CHROMA, MOST_CHROMA = 0.75, 1.2  # of its own spread of chroma
@@ -162,7 +162,7 @@ def _edge(around: Surroundings, inner: Tensor, thickness: float, softness: float
     """How far a pixel of the mask is inside it, (h, w) in 0..1: a jagged edge becomes a painted one, and the rim of a rough cut-out,
     which is half old backdrop, goes."""
     smooth = blur((~around.known).to(inner)[None], max(softness, 0.3))[0]
-    rounded = ((smooth - 0.52) / 0.44).clamp(0, 1)
+    rounded = ((smooth - 0.55) / 0.44).clamp(0, 1)
     # A line of a pixel or two has no inside, and stays.
     if thickness < THIN:
         rounded = torch.maximum(rounded, inner / thickness)

@@ -23,9 +23,12 @@ ITERATIONS = 3
 AROUND = 0.15  # of the object's side: how far around it the source is looked at
 LEAST_AROUND = 0.1  # of the object's pixels: with fewer of them around it there is nothing to learn the backdrop from
 CORE = 0.6  # of the largest depth in the mask: what lies deeper is the object's core
-MOST_CORE_LOST = 0.3  # of the core may look like backdrop
-MOSTLY = 0.45  # of the selection's edge
+MOST_CORE_LOST = 0.3  # of the core may be backdrop
 LEAST_LEFT = 0.1  # of the mask
+LEAST_BACKDROP = 0.01  # of the mask: with less the selection is exact
+LEAST_PART = 0.02  # of what is kept: what is smaller and lies alone is a crumb
+OUTLINE = 1.0  # px
+CLEAR = 0.14  # step of colour that the cut follows, in the median
 SMOOTH = 0.1  # change of colour over 3 px up to which a backdrop goes on
 STEP = 0.12  # change of colour across the mask's edge from which on the selection is exact there
 GUIDE = 4, 1e-4  # radius in px, and regularisation, of the guided filter
@@ -95,22 +98,41 @@ def _object(colours: npt.NDArray[np.float32], inside: Bools, exists: Bools) -> B
     parts, _ = ndimage.label(open_to & (steps < SMOOTH))
     reached = (parts > 0) & np.isin(parts, np.unique(parts[rim]))
     backdrop = ndimage.binary_dilation(reached, iterations=2) & open_to
-    kept = within & ~backdrop
-    # GrabCut that takes the core for backdrop has not understood the picture: the object itself goes on beyond the selection. Believed
-    # it is then only where most of the selection's edge lies in something smooth.
+    if backdrop.sum() < LEAST_BACKDROP * within.sum():
+        return inside
+    kept = within & _whole(within & ~backdrop)
+    cut = kept & ndimage.binary_dilation(within & ~kept)
     core = depth > CORE * depth.max()
-    understood = (core & (labels == cv2.GC_PR_BGD)).sum() <= MOST_CORE_LOST * core.sum() or reached[rim].mean() >= MOSTLY
-    if not understood or (core & backdrop).sum() > MOST_CORE_LOST * core.sum() or kept.sum() < LEAST_LEFT * within.sum():
+    lost = (core & ~kept).sum() > MOST_CORE_LOST * core.sum() or kept.sum() < LEAST_LEFT * within.sum()
+    # An object that itself goes on beyond the selection, or that looks like its surroundings, loses a cheek here and a chin there: then the
+    # cut runs where nothing changes.
+    if lost or np.median(_jump(values, kept & _near(~kept), within & ~kept & _near(kept))[cut]) < CLEAR:
         return None
-    kept = ndimage.binary_opening(ndimage.binary_closing(kept)) & within
     return inside & (cv2.resize(kept.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5)
+
+
+def _whole(kept: Bools) -> Bools:
+    """The kept part with a smooth outline and without crumbs."""
+    smooth = ndimage.gaussian_filter(ndimage.binary_closing(kept, iterations=2).astype(np.float32), OUTLINE) > 0.5
+    parts, count = ndimage.label(smooth)
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    return smooth & (sizes >= LEAST_PART * smooth.sum())[parts]
+
+
+def _near(region: Bools) -> Bools:
+    """Within 3 px of a region."""
+    return ndimage.distance_transform_edt(~region) <= 3
 
 
 def _changes(colours: npt.NDArray[np.floating], within: Bools, there: Bools) -> Bools:
     """Where the colour just inside the mask's edge is another than some px outside, so that the selection is exact there: (h, w)."""
     distance = ndimage.distance_transform_edt(~within)
-    near = (within & (ndimage.distance_transform_edt(within) <= 3)).astype(np.float32)
-    far = ((distance >= 2) & (distance <= 8) & there).astype(np.float32)
-    smooth = lambda x: ndimage.gaussian_filter(x, 2)
+    return _jump(colours, within & _near(~within), (distance >= 2) & (distance <= 8) & there) > STEP
+
+
+def _jump(colours: npt.NDArray[np.floating], one: npt.NDArray, other: npt.NDArray) -> npt.NDArray[np.floating]:
+    """By how much the colours of two regions differ where they are near each other, the largest of the channels: (h, w); inf where there
+    is none of the second."""
+    smooth = lambda x: ndimage.gaussian_filter(x.astype(np.float32), 2)
     mean = lambda w: np.stack([smooth(colours[..., k] * w) for k in range(3)], -1) / np.maximum(smooth(w), 1e-6)[..., None]
-    return (smooth(far) <= 1e-3) | (np.abs(mean(near) - mean(far)).max(axis=-1) > STEP)
+    return np.where(smooth(other) <= 1e-3, np.inf, np.abs(mean(one) - mean(other)).max(axis=-1))

@@ -25,7 +25,7 @@ FEWEST = 8  # positions of the target, below which nothing can be said
 LAYERS = ("conv2_2", "conv3_3")
 # Sum over the layers of the mean cosine of the object's features to the most similar ones of the target: 1.1 is a portrait among
 # faces, 0.7 a cup among leaves. Where nothing of the target is like the object, what is painted is not the object.
-STRANGE, ALIKE = 0.75, 0.95
+STRANGE, ALIKE = 0.8, 1.05
 
 
 def strength(features: Features, scene: Scene, bank: Surroundings) -> float:
