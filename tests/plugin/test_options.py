@@ -26,7 +26,7 @@ def labels() -> list[str]:
 
 def test_the_presets_are_the_engines():
     assert [name for name, *_ in options.PRESETS] == list(PRESETS)
-    assert options.sliders_of("painting") == {"style": 70, "content": 45, "colour": 55, "seam": 50}
+    assert options.sliders_of("painting") == {"style": 90, "content": 50, "colour": 50, "seam": 50}
     assert options.sliders_of("draft") == {"style": 50, "content": 50, "colour": 50, "seam": 50}
 
 
