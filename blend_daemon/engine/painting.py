@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blend_daemon.engine.axes import to_axes
-from blend_daemon.engine.features import Features
+from blend_daemon.engine.features import STRIDE, Features
 from blend_daemon.engine.filters import blur
 from blend_daemon.engine.losses import positions
 from blend_daemon.engine.matching import GRID, Field, allowed, rows, texture, with_texture_of
 
 TONE_SIGMA = 1.5  # px at each scale: below this frequency the start's tones are kept
 TONE_CELL = 2
+BEYOND = 16  # px
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,13 @@ class Painting:
         self._features, self._scene, self._layers, self._weights = features, scene, layers, weights
         self._shape, self._count = scene.start.shape, scene.mask.sum().clamp(min=1e-3)
         self.last: dict[str, Tensor] = {}
+        # Where the canvas cuts the object the network would see black beyond; it sees the edge's own colours go on.
+        sides = (scene.mask[..., 0], scene.mask[..., -1], scene.mask[..., 0, :], scene.mask[..., -1, :])
+        self._beyond = tuple(BEYOND if bool(side.any()) else 0 for side in sides)
         self._asked = tuple(dict.fromkeys((*layers.style, layers.content)))
         with torch.no_grad():
             self._low_start = self._low(scene.start)
-            bank = self._look(scene.bank, (*self._asked, *layers.matching))
+            bank = features(scene.bank.expand(-1, 3, -1, -1), (*self._asked, *layers.matching))
             means = {name: rows(f)[allowed(positions(scene.free, f), 0.9)].mean(dim=0) for name, f in bank.items()}
             self._content = self._look(scene.start, (layers.content,))[layers.content]
             self._content_weight = positions(scene.mask, self._content).sqrt().to(self._content)
@@ -153,7 +157,14 @@ class Painting:
         }
 
     def _look(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
-        return self._features(image.expand(-1, 3, -1, -1), layers)
+        """Features of a picture of the window."""
+        if not any(self._beyond):
+            return self._features(image.expand(-1, 3, -1, -1), layers)
+        left, _, top, _ = self._beyond
+        height, width = image.shape[-2:]
+        found = self._features(F.pad(image, self._beyond, mode="replicate").expand(-1, 3, -1, -1), layers)
+        cut = lambda f, stride: f[..., top // stride : (top + height) // stride, left // stride : (left + width) // stride]
+        return {name: cut(f, STRIDE[name]) for name, f in found.items()}
 
     def _low(self, image: Tensor) -> Tensor:
         return F.avg_pool2d(blur((to_axes(image) * self._scene.mask)[0], TONE_SIGMA)[None], TONE_CELL)

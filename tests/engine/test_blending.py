@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from blend_daemon import scores
 from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, composite, painting
 from blend_daemon.engine.blending import _attempts
 from blend_daemon.errors import BlendError
@@ -253,7 +254,7 @@ def test_a_slider_moves_one_way(slider, cat, coffee, disc):
             core = np.s_[h // 2 - 6 : h // 2 + 6, w // 2 - 6 : w // 2 + 6]
             return float(np.abs(blended[core].mean(axis=(0, 1)) - source[core].mean(axis=(0, 1))).sum())
         if slider == "content":
-            return float(np.corrcoef(blended[centre].mean(axis=1), source[centre].mean(axis=1))[0, 1])
+            return scores.content(layer[..., :3], cat[y : y + h, x : x + w], centre)
         high = lambda a: a[1:-1, 1:-1] * 4 - a[:-2, 1:-1] - a[2:, 1:-1] - a[1:-1, :-2] - a[1:-1, 2:]
         return float(np.abs(high(blended) - high(source))[centre[1:-1, 1:-1]].mean())
 

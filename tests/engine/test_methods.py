@@ -130,7 +130,7 @@ def test_a_loss_that_is_left_out_weighs_nothing(preset, loss, cat, coffee, disc)
 
 def test_a_single_stage_is_the_first(cat, coffee, disc):
     problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
-    watched = lambda method: set(run(problem, method, lambda progress: None, iterations=12).report["losses"])
+    watched = lambda method: set(run(problem, method, lambda progress: None, preset="standard", iterations=12).report["losses"])
     assert watched("deep-single-stage") == {"stage 1"}
     assert watched("deep") == {"stage 1", "stage 2"}
 
