@@ -78,9 +78,13 @@ class Server:
         self._began = self._heard = time.monotonic()
         self._ends: Counter[str] = Counter()
         self._stopping = asyncio.Event()
+        self._outdated = False
 
-    async def serve(self) -> None:
-        """Serve until SIGTERM, SIGINT or a client's `shutdown`; then jobs are given a moment to end, see `_park`."""
+    async def serve(self) -> bool:
+        """Serve until SIGTERM, SIGINT, a client's `shutdown` or an upgrade; then jobs are given a moment to end, see `_park`.
+
+        Returns whether it was an upgrade: whoever keeps the daemon running has to start the new version.
+        """
         tasks: list[asyncio.Task[Any]] = []
         open_doors: list[Door] = []
         _remove_sockets()  # left by a daemon that was killed; the lock is ours
@@ -115,6 +119,7 @@ class Server:
         log.info("stopped")
         for task in done - {stop}:
             task.result()
+        return self._outdated
 
     async def _park(self) -> None:
         """End all jobs: those that wait at once, those that run with a result if they can have one in time, the best so far."""
@@ -322,7 +327,9 @@ class Server:
         if message.type == "welcome":
             if message.header["version"] != __version__:
                 log.error("version %s has been installed while version %s runs", message.header["version"], __version__)
-                self._stopping.set()  # what starts next is the new one; until then the two could misunderstand each other
+                # What starts next is the new one; until then the two could misunderstand each other.
+                self._outdated = True
+                self._stopping.set()
                 return
             await self._dispatch()
         elif asker := worker.sketches.pop(message.header["job"], None):
