@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -52,3 +53,41 @@ def test_removing_leaves_no_empty_runtime_folder_and_follows_no_link(home, monke
     monkeypatch.setenv("BLEND_DAEMON_RUNTIME_DIR", str(folder))
     uninstall()
     assert not folder.exists()
+
+
+PYTHON = """#!/bin/sh
+case "$*" in
+"-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+*" pip "*" install "*) echo "$*" >>"$INSTALLED" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("folder", ["plain", "with space", "with  two 'quotes"])
+@pytest.mark.parametrize("extra", [[], ["test"]], ids=["program", "tests"])
+def test_an_environment_is_refreshed_when_the_program_changed_whatever_its_folder_is_called(folder, extra, tmp_path, monkeypatch):
+    project, venv = tmp_path / folder / "project", tmp_path / folder / "venv"
+    for name in ("blend_daemon", "tools"):
+        shutil.copytree(PROJECT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("requirements.lock", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, project)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").write_text(PYTHON)
+    (tmp_path / "bin/python3").chmod(0o755)
+    installed = tmp_path / "installed"
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("INSTALLED", str(installed))
+
+    def refreshed() -> bool:
+        installed.write_text("")
+        subprocess.run([project / "tools/make_venv.sh", venv, *extra], check=True, capture_output=True, timeout=60)
+        return bool(installed.read_text())
+
+    assert refreshed()
+    assert not refreshed()
+    with (project / "blend_daemon/errors.py").open("a") as file:
+        file.write("# changed")
+    assert refreshed() == (not extra)  # for tests it is editable
+    (project / "blend_daemon/errors.py").rename(project / "blend_daemon/mistakes.py")
+    assert refreshed() == (not extra)
+    assert not refreshed()
