@@ -16,7 +16,7 @@ from daemons import DAEMON, Daemon, eventually, gone, idle, kept, loaded, raster
 
 from blend_daemon.commands.serve import OUTDATED
 from blend_daemon.protocol.client import Client
-from blend_daemon.service import lock
+from blend_daemon.service import lock, metrics
 from blend_daemon.service.estimate import Durations, starts
 
 LONG = {"preset": "paper"}
@@ -322,6 +322,14 @@ def test_prometheus_is_answered_on_request(fresh_daemon, send):
     assert float(figures['blend_daemon_worker_memory_bytes{worker="0",device="cpu"}']) > 1e7
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
+
+
+def test_a_label_is_one_value_whatever_it_says():
+    device = 'cuda ("no" \\ driver\nat all)'
+    worker = {"device": device, "memory": 1, "state": "ready", "starts": 1}
+    results = {"count": 0, "bytes": 0}
+    told = metrics.text({"version": "1", "uptime": 0, "waiting": 0, "ends": {}, "results": results, "memory": 1, "workers": [worker]})
+    assert r'blend_daemon_worker_starts_total{worker="0",device="cuda (\"no\" \\ driver\nat all)"} 1' in told.splitlines()
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:9000", "example.org:9000", "127.0.0.1", "127.0.0.1:x", "192.168.0.1:1"])
