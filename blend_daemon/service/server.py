@@ -243,8 +243,9 @@ class Server:
             return
         if job is None:
             header = message.header
+            height, width, _ = message.rasters["source"].shape
             job = Job(
-                id, owner, client, message, size=answers.size(message), kind=str(header["parameters"].get("preset", "")),
+                id, owner, client, message, size=answers.size(message), kind=estimate.kind(header["parameters"], height * width),
                 keep=header.get("keep", False), label=header.get("label", {}),
             )  # fmt: skip
             try:
@@ -338,7 +339,8 @@ class Server:
             if message.type in messages.LAST:
                 worker.job = None
                 if message.type == "result":
-                    self._durations.learn(job.kind, time.monotonic() - worker.began)
+                    if not worker.told:  # one that was finished early tells nothing of the others
+                        self._durations.learn(job.kind, time.monotonic() - worker.began)
                     # A task of its own: meanwhile the worker computes the next one, or dies.
                     self._keeping[job] = asyncio.create_task(self._keep(job, message))
                     await self._dispatch()

@@ -17,7 +17,7 @@ from daemons import DAEMON, Daemon, eventually, gone, idle, kept, loaded, raster
 from blend_daemon.commands.serve import OUTDATED
 from blend_daemon.protocol.client import Client
 from blend_daemon.service import lock, metrics
-from blend_daemon.service.estimate import Durations, starts
+from blend_daemon.service.estimate import KINDS, Durations, kind, starts
 
 LONG = {"preset": "paper"}
 
@@ -108,6 +108,48 @@ def test_the_estimate_is_a_schedule_of_what_is_known():
     for seconds in (1, 100, 2):
         durations.learn("draft", seconds)
     assert durations.guess("draft") == 2
+
+
+def test_a_job_says_nothing_of_the_time_that_other_work_takes():
+    durations = Durations()
+    for _ in range(3):
+        durations.learn(kind({"method": "copy-paste", "preset": "standard"}, 1_000_000), 0.1)
+    for parameters, pixels in (
+        ({"preset": "standard"}, 1_000_000),
+        ({"method": "copy-paste", "preset": "standard"}, 4_000_000),
+        ({"method": "copy-paste", "preset": "standard", "iterations": 300}, 1_000_000),
+        ({"method": "copy-paste", "preset": "standard", "working_size": 2000}, 1_000_000),
+    ):
+        assert durations.guess(kind(parameters, pixels)) is None
+    assert durations.guess(kind({"method": "copy-paste", "style": 20, "seed": 7}, 1_000_001)) == 0.1
+
+
+def test_only_so_many_kinds_are_remembered_the_last_ones():
+    durations = Durations()
+    for number in range(KINDS + 10):
+        durations.learn(str(number), 1)
+        durations.learn("often", 2)
+    assert durations.guess("often") == 2
+    assert durations.guess(str(KINDS + 9)) == 1
+    assert durations.guess("10") is None
+
+
+def test_a_job_that_is_finished_early_or_quick_does_not_make_the_next_one_seem_short(fresh_daemon, send):
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as client:
+        quick = send(client, {"method": "copy-paste", "preset": "draft"})
+        until(client, quick, "result")
+        job = send(client)
+        until(client, job, "progress")
+        client.finish(job)
+        until(client, job, "result")
+        running = send(client)
+        while until(client, running, "progress").header["seconds_left"] is None:
+            pass
+        first, second = send(client, {"preset": "draft"}), send(client, {"preset": "draft"})
+        assert until(client, first, "accepted").header["seconds_to_start"] > 0
+        assert until(client, second, "accepted").header["seconds_to_start"] is None
+        cancel(client, first, second, running)
 
 
 @pytest.mark.parametrize("keep", [False, True])
