@@ -31,6 +31,7 @@ log = logging.getLogger("blend_daemon")
 
 BEING_WRITTEN = 4  # results on their way to the disk, beyond which no job is started
 TICK = 1.0  # s between two looks at whether clients are still there
+TIDY = 60.0  # s between two looks for results that are too old
 FINISHING = 5.0  # s that jobs are given to end by themselves when the daemon stops
 PARKING = 8.0  # s after which it waits no longer
 STOPPED = ("daemon-stopped", "The daemon was stopped.", "Try again.")
@@ -102,7 +103,7 @@ class Server:
         log.info("serving %s, version %s, pid %d", " and ".join(filter(None, [runtime.address(), self._listen])), __version__, os.getpid())
         figures = await metrics.serve(self._figures, self._status) if self._figures else None
         notify("READY=1")
-        tasks += [asyncio.create_task(self._pool.keep()), asyncio.create_task(self._look_after())]
+        tasks += [asyncio.create_task(self._pool.keep()), asyncio.create_task(self._look_after()), asyncio.create_task(self._tidy())]
         tasks.append(asyncio.create_task(flood.watch([*open_doors, self._door], self._unfinished, self._pictures, self._served)))
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -153,6 +154,12 @@ class Server:
             if self._idle_exit is not None and time.monotonic() - self._heard > self._idle_exit:
                 log.info("nobody has said a word for %.0f s", self._idle_exit)
                 self._stopping.set()
+
+    async def _tidy(self) -> None:
+        """Let go of old results. Apart from `_look_after`, which must not wait for the disk."""
+        while True:
+            await asyncio.sleep(TIDY)
+            await asyncio.to_thread(self._store.make_room)
 
     async def _inform(self, job: Job, message: Message) -> bool:
         """Tell a job's client; False if it has gone."""

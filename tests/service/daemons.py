@@ -19,6 +19,11 @@ from blend_daemon.protocol.client import Client, Raster
 DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
 
 
+def changed(code: str) -> list[str]:
+    """The words for `DAEMON` that run it after some code."""
+    return [sys.executable, "-c", f"import sys; {code}; from blend_daemon.cli import main; sys.exit(main())"]
+
+
 class Daemon:
     """A real daemon process in folders of its own."""
 
