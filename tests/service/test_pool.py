@@ -274,6 +274,19 @@ def test_the_lock_is_free_after_kill_9_and_tells_who_has_it(fresh_daemon):
     assert lock.holder(folder) == fresh_daemon.process.pid
 
 
+def test_who_asks_for_the_holder_is_in_no_daemons_way(tmp_path):
+    asking = f"import pathlib\nfrom blend_daemon.service import lock\nwhile True: lock.holder(pathlib.Path({str(tmp_path)!r}))"
+    (tmp_path / "lock").touch()
+    with subprocess.Popen([sys.executable, "-c", asking]) as other:
+        try:
+            began = time.monotonic()
+            while time.monotonic() - began < 3:
+                with lock.take(tmp_path), pytest.raises(lock.AlreadyRunning):
+                    lock.take(tmp_path)
+        finally:
+            other.kill()
+
+
 def test_a_daemon_of_another_protocol_is_stopped_too(tmp_path):
     """A stand-in for a daemon of a later version: it holds the lock, and answers in a protocol of its own."""
     folder = tmp_path / "run"
