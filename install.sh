@@ -53,6 +53,16 @@ install_service() {
     fi
 }
 
+# What a daemon makes in its runtime folder, and the folder if nothing else is in it. Never through a link: the daemon uses none.
+remove_runtime() {
+    [ -d "$1" ] && [ ! -L "$1" ] || return 0
+    rm -f "$1/lock" "$1/socket"
+    for socket in "$1"/worker-*; do
+        case ${socket##*/worker-} in '' | *[!0-9]*) ;; *) rm -f "$socket" ;; esac
+    done
+    rmdir "$1" 2>/dev/null || true
+}
+
 uninstall() {
     if [ -f "$unit" ]; then
         systemctl --user disable --now blend-daemon.service 2>/dev/null || true
@@ -64,7 +74,14 @@ uninstall() {
         rm -rf "$profile/plug-ins/$plugin"
         rmdir "$profile/plug-ins" "$profile" 2>/dev/null || true
     done
-    rm -rf "$data" "$state" "${BLEND_DAEMON_RUNTIME_DIR:-${XDG_RUNTIME_DIR:-/tmp}/deep-image-blending}" "/tmp/deep-image-blending-$(id -u)"
+    rm -rf "$data" "$state"
+    # Where the daemon may have run, by its rule in protocol/runtime.py. The folder may be the user's own, so only its files go.
+    if [ -n "${BLEND_DAEMON_RUNTIME_DIR:-}" ]; then
+        remove_runtime "$BLEND_DAEMON_RUNTIME_DIR"
+    else
+        [ -z "${XDG_RUNTIME_DIR:-}" ] || remove_runtime "$XDG_RUNTIME_DIR/deep-image-blending"
+        remove_runtime "/tmp/deep-image-blending-$(id -u)"
+    fi
     rm -f "$command"
     echo "Deep Image Blending is removed."
 }

@@ -21,7 +21,7 @@ fi
 
 # What is installed depends on these; the sum of them is left in the environment when all of it has succeeded.
 stamp=$(cat "$project/requirements.lock" "$project/pyproject.toml" "$0" | sha256sum)
-[ -n "$extra" ] || stamp="$stamp $(find "$project/blend_daemon" -name '*.py' -o -name '*.html' -o -name '*.css' | LC_ALL=C sort | xargs cat | sha256sum)"
+[ -n "$extra" ] || stamp="$stamp $(cd "$project" && find blend_daemon -type f ! -path '*/__pycache__/*' -exec sha256sum {} + | LC_ALL=C sort | sha256sum)"
 stamp="$stamp $project"
 if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ]; then
     exit 0
@@ -31,8 +31,10 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
     "$project/tools/apt_install.sh" python3-venv
 fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-pip="$venv/bin/python -m pip --disable-pip-version-check"
-$pip install --quiet --upgrade pip
+pip() {
+    "$venv/bin/python" -m pip --disable-pip-version-check "$@"
+}
+pip install --quiet --upgrade pip
 
 # Without an NVIDIA card PyTorch's CUDA build is gigabytes for nothing. Where PyTorch's own index of CPU builds cannot be
 # reached, PyPI's build serves too.
@@ -41,17 +43,17 @@ if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
     pins=$(grep -E "^torch${extra:+(vision)?}==" "$project/requirements.lock" | tr '\n' ' ') # the tests compare with torchvision's network
     # shellcheck disable=SC2086 # a list of words
     { [ -e /dev/nvidiactl ] || [ "$(uname -s)" != Linux ]; } ||
-        $pip install --quiet --retries 0 --timeout 10 --index-url https://download.pytorch.org/whl/cpu $pins 2>/dev/null ||
-        $pip install --quiet $pins
+        pip install --quiet --retries 0 --timeout 10 --index-url https://download.pytorch.org/whl/cpu $pins 2>/dev/null ||
+        pip install --quiet $pins
 fi
 if [ -n "$extra" ]; then
-    $pip install --quiet --constraint "$project/requirements.lock" --editable "${project}[$extra]"
+    pip install --quiet --constraint "$project/requirements.lock" --editable "${project}[$extra]"
 else
     # Built from a copy, so that the build leaves nothing in the source tree, which may not even be writable.
     copy=$(mktemp -d)
     trap 'rm -rf "$copy"' EXIT
     cp -R "$project/blend_daemon" "$project/pyproject.toml" "$project/README.md" "$project/LICENSE" "$copy"
-    $pip install --quiet --constraint "$project/requirements.lock" "${copy}[install]"
-    $pip install --quiet --force-reinstall --no-deps "$copy"
+    pip install --quiet --constraint "$project/requirements.lock" "${copy}[install]"
+    pip install --quiet --force-reinstall --no-deps "$copy"
 fi
 echo "$stamp" >"$venv/stamp"

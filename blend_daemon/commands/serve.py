@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+OUTDATED = 75  # exit code that asks for another start (EX_TEMPFAIL); 0 would have systemd leave the daemon down
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("serve", help="run the daemon in the foreground")
@@ -69,7 +71,7 @@ def _count(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until stopped. Returns 3 if another daemon is running already."""
+    """Serve until stopped. Returns 3 if another daemon is running already, `OUTDATED` if another version has been installed."""
     import asyncio
     import logging
     import resource
@@ -99,11 +101,10 @@ def run(args: argparse.Namespace) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with held:
-        asyncio.run(_serve(args))
-    return 0
+        return OUTDATED if asyncio.run(_serve(args)) else 0
 
 
-async def _serve(args: argparse.Namespace) -> None:
+async def _serve(args: argparse.Namespace) -> bool:
     from blend_daemon.service import metrics
     from blend_daemon.service.pool import Limits
     from blend_daemon.service.server import Server
@@ -112,4 +113,4 @@ async def _serve(args: argparse.Namespace) -> None:
     limits = Limits(args.hang_limit, args.memory_limit and int(args.memory_limit * 1e6), args.idle_release * 60)
     figures = metrics.address(args.metrics) if args.metrics else None
     unfinished = args.unfinished_limit and int(args.unfinished_limit * 1e6)
-    await Server(devices, limits, args.idle_exit and args.idle_exit * 60, args.listen, figures, unfinished).serve()
+    return await Server(devices, limits, args.idle_exit and args.idle_exit * 60, args.listen, figures, unfinished).serve()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
+import time
 from pathlib import Path
 from typing import IO
 
@@ -23,11 +25,13 @@ def take(folder: Path) -> IO[str]:
         if another daemon has it
     """
     file = (folder / "lock").open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise AlreadyRunning("daemon-running", "A blend daemon is running already.", "`blend-daemon status` tells of it.") from None
+    while not _locked(file, fcntl.LOCK_EX):
+        # `holder` shares the lock for a moment, to see whether it could; a daemon shares it with nobody.
+        if not _locked(file, fcntl.LOCK_SH):
+            file.close()
+            raise AlreadyRunning("daemon-running", "A blend daemon is running already.", "`blend-daemon status` tells of it.")
+        fcntl.flock(file, fcntl.LOCK_UN)
+        time.sleep(random.uniform(0, 0.01))  # not in step with another that tries
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
@@ -38,10 +42,17 @@ def holder(folder: Path) -> int | None:
     """Process id of the daemon that has the lock, None if none has. Works with a daemon of any version."""
     try:
         with (folder / "lock").open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
+            if not _locked(file, fcntl.LOCK_SH):
                 return int(file.read() or 0) or None
     except (OSError, ValueError):
         pass
     return None
+
+
+def _locked(file: IO[str], how: int) -> bool:
+    """Lock a file without waiting, shared or alone. Whether that was possible."""
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -14,6 +14,7 @@ from typing import Any
 from blend_daemon.errors import BlendError
 
 REQUEST_LIMIT = 8192  # bytes
+ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})  # of a label's value
 PATIENCE = 5.0  # s that a client of this door is given to say what it wants
 
 
@@ -53,15 +54,18 @@ def text(status: Mapping[str, Any]) -> str:
     """A status in the text format."""
     lines: list[str] = []
 
+    def labels(**values: object) -> str:
+        return "{" + ",".join(f'{name}="{str(value).translate(ESCAPES)}"' for name, value in values.items()) + "}"
+
     def metric(name: str, kind: str, help: str, values: Mapping[str, float | None]) -> None:
         lines.extend([f"# HELP blend_daemon_{name} {help}", f"# TYPE blend_daemon_{name} {kind}"])
-        lines.extend(f"blend_daemon_{name}{labels} {value}" for labels, value in values.items() if value is not None)
+        lines.extend(f"blend_daemon_{name}{whose} {value}" for whose, value in values.items() if value is not None)
 
-    workers = {f'{{worker="{number}",device="{worker["device"]}"}}': worker for number, worker in enumerate(status["workers"])}
-    metric("info", "gauge", "Version of the daemon.", {f'{{version="{status["version"]}"}}': 1})
+    workers = {labels(worker=number, device=worker["device"]): worker for number, worker in enumerate(status["workers"])}
+    metric("info", "gauge", "Version of the daemon.", {labels(version=status["version"]): 1})
     metric("uptime_seconds", "gauge", "Time since the daemon started.", {"": status["uptime"]})
     metric("jobs_waiting", "gauge", "Jobs that wait.", {"": status["waiting"]})
-    ends = {f'{{end="{end}"}}': status["ends"].get(end, 0) for end in ("result", "failed", "cancelled")}
+    ends = {labels(end=end): status["ends"].get(end, 0) for end in ("result", "failed", "cancelled")}
     metric("jobs_ended_total", "counter", "Jobs that ended, by how.", ends)
     metric("results_kept", "gauge", "Results on disk that wait for their owners.", {"": status["results"]["count"]})
     metric("results_kept_bytes", "gauge", "Their size.", {"": status["results"]["bytes"]})

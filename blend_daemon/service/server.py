@@ -31,6 +31,7 @@ log = logging.getLogger("blend_daemon")
 
 BEING_WRITTEN = 4  # results on their way to the disk, beyond which no job is started
 TICK = 1.0  # s between two looks at whether clients are still there
+TIDY = 60.0  # s between two looks for results that are too old
 FINISHING = 5.0  # s that jobs are given to end by themselves when the daemon stops
 PARKING = 8.0  # s after which it waits no longer
 STOPPED = ("daemon-stopped", "The daemon was stopped.", "Try again.")
@@ -78,9 +79,13 @@ class Server:
         self._began = self._heard = time.monotonic()
         self._ends: Counter[str] = Counter()
         self._stopping = asyncio.Event()
+        self._outdated = False
 
-    async def serve(self) -> None:
-        """Serve until SIGTERM, SIGINT or a client's `shutdown`; then jobs are given a moment to end, see `_park`."""
+    async def serve(self) -> bool:
+        """Serve until SIGTERM, SIGINT, a client's `shutdown` or an upgrade; then jobs are given a moment to end, see `_park`.
+
+        Returns whether it was an upgrade: whoever keeps the daemon running has to start the new version.
+        """
         tasks: list[asyncio.Task[Any]] = []
         open_doors: list[Door] = []
         _remove_sockets()  # left by a daemon that was killed; the lock is ours
@@ -98,7 +103,7 @@ class Server:
         log.info("serving %s, version %s, pid %d", " and ".join(filter(None, [runtime.address(), self._listen])), __version__, os.getpid())
         figures = await metrics.serve(self._figures, self._status) if self._figures else None
         notify("READY=1")
-        tasks += [asyncio.create_task(self._pool.keep()), asyncio.create_task(self._look_after())]
+        tasks += [asyncio.create_task(self._pool.keep()), asyncio.create_task(self._look_after()), asyncio.create_task(self._tidy())]
         tasks.append(asyncio.create_task(flood.watch([*open_doors, self._door], self._unfinished, self._pictures, self._served)))
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -115,6 +120,7 @@ class Server:
         log.info("stopped")
         for task in done - {stop}:
             task.result()
+        return self._outdated
 
     async def _park(self) -> None:
         """End all jobs: those that wait at once, those that run with a result if they can have one in time, the best so far."""
@@ -148,6 +154,12 @@ class Server:
             if self._idle_exit is not None and time.monotonic() - self._heard > self._idle_exit:
                 log.info("nobody has said a word for %.0f s", self._idle_exit)
                 self._stopping.set()
+
+    async def _tidy(self) -> None:
+        """Let go of old results. Apart from `_look_after`, which must not wait for the disk."""
+        while True:
+            await asyncio.sleep(TIDY)
+            await asyncio.to_thread(self._store.make_room)
 
     async def _inform(self, job: Job, message: Message) -> bool:
         """Tell a job's client; False if it has gone."""
@@ -238,8 +250,9 @@ class Server:
             return
         if job is None:
             header = message.header
+            height, width, _ = message.rasters["source"].shape
             job = Job(
-                id, owner, client, message, size=answers.size(message), kind=str(header["parameters"].get("preset", "")),
+                id, owner, client, message, size=answers.size(message), kind=estimate.kind(header["parameters"], height * width),
                 keep=header.get("keep", False), label=header.get("label", {}),
             )  # fmt: skip
             try:
@@ -322,7 +335,9 @@ class Server:
         if message.type == "welcome":
             if message.header["version"] != __version__:
                 log.error("version %s has been installed while version %s runs", message.header["version"], __version__)
-                self._stopping.set()  # what starts next is the new one; until then the two could misunderstand each other
+                # What starts next is the new one; until then the two could misunderstand each other.
+                self._outdated = True
+                self._stopping.set()
                 return
             await self._dispatch()
         elif asker := worker.sketches.pop(message.header["job"], None):
@@ -331,7 +346,8 @@ class Server:
             if message.type in messages.LAST:
                 worker.job = None
                 if message.type == "result":
-                    self._durations.learn(job.kind, time.monotonic() - worker.began)
+                    if not worker.told:  # one that was finished early tells nothing of the others
+                        self._durations.learn(job.kind, time.monotonic() - worker.began)
                     # A task of its own: meanwhile the worker computes the next one, or dies.
                     self._keeping[job] = asyncio.create_task(self._keep(job, message))
                     await self._dispatch()

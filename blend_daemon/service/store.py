@@ -55,7 +55,8 @@ class Entry:
 
 
 class Store:
-    """Results and notes in one folder of one daemon. `keep` and `fetch` wait for the disk and may be called from any thread.
+    """Results and notes in one folder of one daemon. `keep`, `fetch` and `make_room` wait for the disk and may be called
+    from any thread.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ class Store:
                 self._unlink(path)
             elif (entry := self._look(path)) and (entry.box or (entry.owner, entry.job) not in self._entries):
                 self._entries[entry.owner, entry.job] = entry
-        self._make_room()
+        self.make_room()
 
     def begin(self, job: str, owner: str, label: Mapping[str, str]) -> None:
         """Note that a job is accepted. A note that cannot be written costs no more than the news that the job was cut off."""
@@ -122,7 +123,7 @@ class Store:
         with self._lock:
             self._entries[owner, job] = entry
         self._unlink(self._path(owner, job, ".accepted"))
-        self._make_room(spared=(owner, job))
+        self.make_room(spared=(owner, job))
 
     def find(self, owner: str, job: str) -> Entry | None:
         """What lies there for a job of that owner."""
@@ -170,7 +171,8 @@ class Store:
         for kind in (".dib", ".accepted"):
             self._unlink(self._path(owner, job, kind))
 
-    def _make_room(self, spared: tuple[str, str] | None = None) -> None:
+    def make_room(self, spared: tuple[str, str] | None = None) -> None:
+        """Remove what is too old, and the oldest of what is too much. Waits for the disk, and may be called from any thread."""
         with self._lock:
             entries = sorted(self._entries.values(), key=lambda entry: entry.expires)
         now, total = time.monotonic(), sum(entry.bytes for entry in entries)

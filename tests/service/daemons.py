@@ -13,9 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
+import blend_daemon
 from blend_daemon.protocol.client import Client, Raster
 
 DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
+
+
+def changed(code: str) -> list[str]:
+    """The words for `DAEMON` that run it after some code."""
+    return [sys.executable, "-c", f"import sys; {code}; from blend_daemon.cli import main; sys.exit(main())"]
 
 
 class Daemon:
@@ -42,6 +48,18 @@ class Daemon:
             assert self.process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+    def run_copy(self, folder: Path) -> None:
+        """Have it run a copy of the package in a folder, which `upgrade` can change."""
+        self._copy = folder
+        shutil.copytree(Path(blend_daemon.__file__).parent, folder / "blend_daemon")
+        self.environment["PYTHONPATH"] = str(folder)
+        self.environment["PYTHONSAFEPATH"] = "1"  # not the present folder's
+
+    def upgrade(self, version: str) -> None:
+        """Install another version of the copy that it runs."""
+        init = self._copy / "blend_daemon/__init__.py"
+        init.write_text(init.read_text().replace(blend_daemon.__version__, version))
 
     def command(self, *words: str) -> subprocess.CompletedProcess:
         return subprocess.run([*DAEMON, *words], env=self.environment, capture_output=True, text=True, timeout=120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from daemons import loaded, too_large, until, wait_for
+from daemons import eventually, loaded, too_large, until, wait_for
 from user_unit import unit
 
 from blend_daemon.protocol import runtime
@@ -40,6 +41,10 @@ sleep 3
 began=$(date +%s)
 systemctl --user stop blend-daemon
 echo "stopped $(show ActiveState) $(show Result) within $(($(date +%s) - began)) s"
+"""
+UPGRADED = """
+read -r _
+systemctl --user stop blend-daemon
 """
 LIMITED = """
 echo "$(show ControlGroup) $(show MemoryMax) $(show TasksMax)"
@@ -118,6 +123,20 @@ def test_it_is_started_watched_and_stopped(fresh_daemon):
     assert said[:3] == ["started active running continue", "pinged", "answers"], errors
     assert said[3].startswith("stopped inactive success within ")
     assert int(said[3].split()[-2]) <= 10
+
+
+def test_after_an_upgrade_the_new_version_is_started(fresh_daemon, tmp_path):
+    fresh_daemon.run_copy(tmp_path / "code")
+    with managed(fresh_daemon, UPGRADED, settings="RestartSec=100ms\n") as shell:
+        eventually((fresh_daemon.folder / "run/socket").exists)
+        with Client(fresh_daemon.address) as client:
+            worker = wait_for(client, loaded)["worker"]
+        fresh_daemon.upgrade("99.0")
+        os.kill(worker, signal.SIGKILL)
+        eventually(lambda: "version 99.0, pid" in fresh_daemon.log(), 30)
+        told = fresh_daemon.command("status").stdout
+        shell.communicate("\n", timeout=60)
+    assert "99.0" in told
 
 
 def test_a_worker_that_outgrows_the_units_memory_is_its_jobs_loss_alone(fresh_daemon, send):

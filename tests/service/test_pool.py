@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,15 +10,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 from daemons import DAEMON, Daemon, eventually, gone, idle, kept, loaded, raster, until, wait_for
 
-import blend_daemon
+from blend_daemon.commands.serve import OUTDATED
 from blend_daemon.protocol.client import Client
-from blend_daemon.service import lock
-from blend_daemon.service.estimate import Durations, starts
+from blend_daemon.service import lock, metrics
+from blend_daemon.service.estimate import KINDS, Durations, kind, starts
 
 LONG = {"preset": "paper"}
 
@@ -110,6 +108,48 @@ def test_the_estimate_is_a_schedule_of_what_is_known():
     for seconds in (1, 100, 2):
         durations.learn("draft", seconds)
     assert durations.guess("draft") == 2
+
+
+def test_a_job_says_nothing_of_the_time_that_other_work_takes():
+    durations = Durations()
+    for _ in range(3):
+        durations.learn(kind({"method": "copy-paste", "preset": "standard"}, 1_000_000), 0.1)
+    for parameters, pixels in (
+        ({"preset": "standard"}, 1_000_000),
+        ({"method": "copy-paste", "preset": "standard"}, 4_000_000),
+        ({"method": "copy-paste", "preset": "standard", "iterations": 300}, 1_000_000),
+        ({"method": "copy-paste", "preset": "standard", "working_size": 2000}, 1_000_000),
+    ):
+        assert durations.guess(kind(parameters, pixels)) is None
+    assert durations.guess(kind({"method": "copy-paste", "style": 20, "seed": 7}, 1_000_001)) == 0.1
+
+
+def test_only_so_many_kinds_are_remembered_the_last_ones():
+    durations = Durations()
+    for number in range(KINDS + 10):
+        durations.learn(str(number), 1)
+        durations.learn("often", 2)
+    assert durations.guess("often") == 2
+    assert durations.guess(str(KINDS + 9)) == 1
+    assert durations.guess("10") is None
+
+
+def test_a_job_that_is_finished_early_or_quick_does_not_make_the_next_one_seem_short(fresh_daemon, send):
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as client:
+        quick = send(client, {"method": "copy-paste", "preset": "draft"})
+        until(client, quick, "result")
+        job = send(client)
+        until(client, job, "progress")
+        client.finish(job)
+        until(client, job, "result")
+        running = send(client)
+        while until(client, running, "progress").header["seconds_left"] is None:
+            pass
+        first, second = send(client, {"preset": "draft"}), send(client, {"preset": "draft"})
+        assert until(client, first, "accepted").header["seconds_to_start"] > 0
+        assert until(client, second, "accepted").header["seconds_to_start"] is None
+        cancel(client, first, second, running)
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -234,6 +274,19 @@ def test_the_lock_is_free_after_kill_9_and_tells_who_has_it(fresh_daemon):
     assert lock.holder(folder) == fresh_daemon.process.pid
 
 
+def test_who_asks_for_the_holder_is_in_no_daemons_way(tmp_path):
+    asking = f"import pathlib\nfrom blend_daemon.service import lock\nwhile True: lock.holder(pathlib.Path({str(tmp_path)!r}))"
+    (tmp_path / "lock").touch()
+    with subprocess.Popen([sys.executable, "-c", asking]) as other:
+        try:
+            began = time.monotonic()
+            while time.monotonic() - began < 3:
+                with lock.take(tmp_path), pytest.raises(lock.AlreadyRunning):
+                    lock.take(tmp_path)
+        finally:
+            other.kill()
+
+
 def test_a_daemon_of_another_protocol_is_stopped_too(tmp_path):
     """A stand-in for a daemon of a later version: it holds the lock, and answers in a protocol of its own."""
     folder = tmp_path / "run"
@@ -248,20 +301,16 @@ def test_a_daemon_of_another_protocol_is_stopped_too(tmp_path):
 
 
 def test_an_upgrade_underneath_a_running_daemon_ends_it(fresh_daemon, send, tmp_path):
-    copy = tmp_path / "code"
-    shutil.copytree(Path(blend_daemon.__file__).parent, copy / "blend_daemon")
-    fresh_daemon.environment["PYTHONPATH"] = str(copy)
-    fresh_daemon.environment["PYTHONSAFEPATH"] = "1"  # not the present folder's
+    fresh_daemon.run_copy(tmp_path / "code")
     fresh_daemon.start()
     with Client(fresh_daemon.address) as client:
         worker = wait_for(client, loaded)["worker"]
-        init = copy / "blend_daemon/__init__.py"
-        init.write_text(init.read_text().replace(blend_daemon.__version__, "99.0"))
+        fresh_daemon.upgrade("99.0")
         os.kill(worker, signal.SIGKILL)
         wait_for(client, lambda status: status["worker"] not in (worker, None))
         job = send(client)
         assert until(client, job, "failed").header["code"] == "daemon-stopped"
-    assert fresh_daemon.process.wait(10) == 0
+    assert fresh_daemon.process.wait(10) == OUTDATED  # no success: the unit starts the new version
     assert "99.0 has been installed" in fresh_daemon.log()
 
 
@@ -328,6 +377,14 @@ def test_prometheus_is_answered_on_request(fresh_daemon, send):
     assert float(figures['blend_daemon_worker_memory_bytes{worker="0",device="cpu"}']) > 1e7
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
+
+
+def test_a_label_is_one_value_whatever_it_says():
+    device = 'cuda ("no" \\ driver\nat all)'
+    worker = {"device": device, "memory": 1, "state": "ready", "starts": 1}
+    results = {"count": 0, "bytes": 0}
+    told = metrics.text({"version": "1", "uptime": 0, "waiting": 0, "ends": {}, "results": results, "memory": 1, "workers": [worker]})
+    assert r'blend_daemon_worker_starts_total{worker="0",device="cuda (\"no\" \\ driver\nat all)"} 1' in told.splitlines()
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:9000", "example.org:9000", "127.0.0.1", "127.0.0.1:x", "192.168.0.1:1"])

@@ -5,9 +5,12 @@ import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import daemons
 import pytest
+from daemons import eventually, kept
 
 from blend_daemon.errors import BlendError
+from blend_daemon.protocol.client import Client
 from blend_daemon.protocol.framing import Message, Raster
 from blend_daemon.service import store as module
 from blend_daemon.service.store import Store
@@ -34,6 +37,23 @@ def test_what_was_kept_is_there_after_a_restart(tmp_path):
     assert store.of(OTHER) == []
     (file,) = (tmp_path / "results").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o400  # nobody shortens by mistake what may be mapped
+
+
+def test_what_grows_too_old_goes_while_the_daemon_runs(fresh_daemon, monkeypatch):
+    code = "from blend_daemon.service import server, store; store.AGE_LIMIT, server.TIDY = 4.0, 0.2"
+    monkeypatch.setattr(daemons, "DAEMON", daemons.changed(code))
+    folder = fresh_daemon.folder / "state/results"
+    folder.mkdir(0o700, parents=True)
+    folder.parent.chmod(0o700)
+    later_on = time.time() + 3600
+    with monkeypatch.context() as later:
+        later.setattr(time, "time", lambda: later_on)  # its time begins when the daemon has started
+        Store(folder).keep(ME, LABEL, result(id(1)))
+    fresh_daemon.start()
+    with Client(fresh_daemon.address, ME) as client:
+        assert [entry["job"] for entry in kept(client)] == [id(1)]
+        eventually(lambda: not kept(client), 15)
+    assert list(folder.iterdir()) == []
 
 
 def test_owners_with_jobs_of_one_name_do_not_meet(tmp_path):
