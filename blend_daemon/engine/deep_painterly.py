@@ -5,19 +5,17 @@ the matches agree with their neighbours', and carries them to all layers: it bri
 with these departures:
 
 - Our trunk ends at conv4_3, so the style of pass 1 goes without conv5_1.
-- The paper divides each loss's gradient by its mean norm, anew at each step, so that it is the gradient of nothing. Here the loss is the
-  root of the published one, whose gradient has nearly the same norm near the goal and far from it, over that norm at the start of the
-  pass. Value and gradient agree, and L-BFGS can tell a good step.
+- The paper divides each loss's gradient by its mean norm, anew at each step, so that the sum is the gradient of nothing. Here each loss is
+  divided by that norm as it is at the start of a pass: value and gradient agree, and L-BFGS can tell a good step. At the start itself the
+  content is reached and has no gradient, so the norms are measured half way to the target.
 - Passes are scales, too: pass 1 works at 1/2, pass 2 at 1/2 and at the working scale, with the evaluations of the preset.
-- Places of the target are those within `BANK_PIXELS` around the object, what lies behind it included.
-- Half of a filter 3 px wide is enough for chroma: it follows the blend's luma.
+- Matches are found in the `BANK_PIXELS` of the target around the object, what lies behind it included.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from math import exp
 
@@ -47,11 +45,10 @@ HISTOGRAM_LAYERS = ("conv1_1", "conv4_1")
 CONTENT, STYLE, VARIATION = 5.0, 100.0, 1e-3  # weights of pass 1
 LEAST_WEIGHT = 1e-3  # a loss that weighs less is not computed
 VOTERS = 5  # positions on a side of the square of neighbours that vote
-ROUND = 1e-2  # share of a squared loss at the middle below which its root is rounded off
 CHROMA_RADIUS, CHROMA_EPS = 2, 1e-3  # of the guided filter
 
 Places = Mapping[str, Tensor]  # by layer indices of the bank's positions, whose features are wanted
-Squared = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+Loss = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 
 
 def painterly(run: Run) -> Steps:
@@ -85,7 +82,7 @@ def painterly(run: Run) -> Steps:
             objective = first(features, scene) if stage == 1 else second(features, scene, x, strength(run.parameters), calm)
             change = lambda x, scene=scene: (x - scene.start) * (scene.mask > 0)
             shown = lambda x, change=change: blended(change(x))
-            x, word = yield from minimise(objective, x, count, f"pass {stage}", shown)
+            x, word = yield from minimise(objective, x, count, f"stage {stage}", shown)
             difference = change(x)
             if not isinstance(word, Parameters):
                 break
@@ -173,7 +170,7 @@ def carried(places: Tensor, width: int, scale: int) -> Tensor:
 
 
 class Objective:
-    """The weighted sum of roots of squared losses at one scale, as a function of all pixels of the window.
+    """The weighted sum of losses at one scale, as a function of all pixels of the window.
 
     Parameters
     ----------
@@ -190,7 +187,7 @@ class Objective:
             wanted = self._look(scene.start)
             bank = features(scene.bank.expand(-1, 3, -1, -1), self._layers)
         self._inside = {name: covered(positions(scene.mask, f)) for name, f in wanted.items()}
-        losses: dict[tuple[str, str], tuple[float, Squared]] = {
+        losses: dict[tuple[str, str], tuple[float, Loss]] = {
             ("content", REFERENCE): (weights["content"], partial(self._content, of=self._of(wanted, REFERENCE))),
             ("variation", ""): (weights["variation"], self._variation),
         }
@@ -204,18 +201,15 @@ class Objective:
         self._measure(now)
 
     def _measure(self, now: Tensor) -> None:
-        """Set what each root is divided by: the mean of its gradient, half way between the present and the target. At the present itself
-        the content may be reached already, and nothing pulls."""
+        """Set what each loss is multiplied by: one over its gradient's mean norm half way between the present and the target."""
         z = (0.5 * (now + self._scene.target)).requires_grad_(True)
         blend = self.compose(z)
         features = self._look(blend)
-        self._scales: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+        self._scales: dict[tuple[str, str], Tensor] = {}
         for key, (_, loss) in self._losses.items():
-            squared = loss(blend, features)
-            usual = squared.detach().clamp(min=1e-20)
-            (gradient,) = torch.autograd.grad(_root(squared / usual), z, retain_graph=True)
-            norm = gradient.abs().mean()
-            self._scales[key] = usual, torch.where(norm > 0, 1 / norm, 0.0)
+            (gradient,) = torch.autograd.grad(loss(blend, features), z, retain_graph=True)
+            norm = gradient.abs().sum()
+            self._scales[key] = torch.where(norm > 0, 1 / norm, 0.0)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Value and gradient at x, the flattened (1, c, h, w) pixels; the gradient is 0 outside the mask."""
@@ -224,8 +218,7 @@ class Objective:
         features = self._look(blend)
         sums: dict[str, Tensor] = defaultdict(lambda: x.new_zeros(()))
         for key, (weight, loss) in self._losses.items():
-            usual, scale = self._scales[key]
-            sums[key[0]] = sums[key[0]] + weight * scale * _root(loss(blend, features) / usual) / x.numel()
+            sums[key[0]] = sums[key[0]] + weight * self._scales[key] * loss(blend, features)
         value = torch.stack(list(sums.values())).sum()
         (gradient,) = torch.autograd.grad(value, z)
         self.last = {name: loss.detach() for name, loss in sums.items()}
@@ -310,8 +303,3 @@ def _choice(scene: Scene, features: Tensor) -> Tensor:
 def _as_picture(features: Tensor) -> Tensor:
     """Features of m positions, (m, n), as the losses take them: (1, n, m, 1)."""
     return features.T[None, :, :, None]
-
-
-def _root(square: Tensor) -> Tensor:
-    """The root, without its infinite slope at 0."""
-    return (square + ROUND).sqrt()
