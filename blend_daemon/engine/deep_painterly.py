@@ -63,10 +63,10 @@ def painterly(run: Run) -> Steps:
     pasted = torch.where(around.unknown, around.source, around.target)
     calm = calmness(bank.target)
     evaluations = run.preset.evaluations
-    # The paper's algorithms, whose preset has two numbers, work at one scale.
-    passes = zip(evaluations, (0.5, 0.5, 1.0) if len(evaluations) == 3 else (1.0, 1.0), (1, 2, 2), strict=False)
-    stages = list(passes)
-    costs = [(count, factor**2) for count, factor, _ in stages]
+    # The preset `paper` has two stages, at one scale.
+    scales = ((1, 0.5), (2, 0.5), (2, 1.0)) if len(evaluations) == 3 else ((1, 1.0), (2, 1.0))
+    stages = [(count, *scale) for count, scale in zip(evaluations, scales, strict=True) if count]
+    costs = [(count, factor**2) for count, _, factor in stages]
     run.plan(costs)
     difference = torch.zeros(1, 1, 1, 1, device=features.device)  # what was painted, at any scale
 
@@ -75,8 +75,8 @@ def painterly(run: Run) -> Steps:
         colours = quiet_chroma(pasted + full * around.unknown, around)
         return in_box(colours if problem.target.dtype == np.float32 else colours.clamp(0, 1), window, problem.box)
 
-    for number, (count, factor, stage) in enumerate(stages):
-        while count:
+    for number, (count, stage, factor) in enumerate(stages):
+        while True:
             scene = _scene(around, bank, pasted, working * factor)
             x = scene.start + F.interpolate(difference, scene.start.shape[-2:], mode="bilinear", align_corners=False)
             objective = first(features, scene) if stage == 1 else second(features, scene, x, strength(run.parameters), calm)
@@ -87,7 +87,7 @@ def painterly(run: Run) -> Steps:
             if not isinstance(word, Parameters):
                 break
             run.plan(costs[number:])
-        if count and word is Directive.FINISH:
+        if word is Directive.FINISH:
             break
     return blended(difference)
 
@@ -103,8 +103,9 @@ def calmness(target: Tensor) -> float:
 
 
 def half_squares(image: Tensor) -> Tensor:
-    """Half the squared gradient of (1, c, h, w), mean of the channels, (h - 1, w - 1)."""
-    down, right = image[..., 1:, :-1] - image[..., :-1, :-1], image[..., :-1, 1:] - image[..., :-1, :-1]
+    """Half the squared gradient of (1, c, h, w), mean of the channels, (h, w); beyond an edge its own value goes on."""
+    p = F.pad(image, (0, 1, 0, 1), mode="replicate")
+    down, right = p[..., 1:, :-1] - image, p[..., :-1, 1:] - image
     return 0.5 * (down.square() + right.square()).mean(dim=1)[0]
 
 
@@ -201,7 +202,10 @@ class Objective:
         self._measure(now)
 
     def _measure(self, now: Tensor) -> None:
-        """Set what each loss is multiplied by: one over its gradient's mean norm half way between the present and the target."""
+        """Set what each loss is multiplied by: one over its gradient's norm, half way from the present to the target.
+
+        The norm is the sum of absolute values, which is the paper's mean but for a factor that all losses share.
+        """
         z = (0.5 * (now + self._scene.target)).requires_grad_(True)
         blend = self.compose(z)
         features = self._look(blend)
