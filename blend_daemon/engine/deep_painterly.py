@@ -9,6 +9,10 @@ with these departures:
   divided by that norm as it is at the start of a pass: value and gradient agree, and L-BFGS can tell a good step. At the start itself the
   content is reached and has no gradient, so the norms are measured half way to the target.
 - Passes are scales, too: pass 1 works at 1/2, pass 2 at 1/2 and at the working scale, with the evaluations of the preset.
+- Of total variation pass 2 takes the paper's t s times the weight of pass 1. With its norm measured like the others', t s alone dissolves
+  the object.
+- Pass 2 keeps the content of the pasted object with weight 1, which is what s is relative to.
+- Of the paper's last steps only the smoothing of chroma is taken, not the synthesis from patches.
 - Matches are found in the `BANK_PIXELS` of the target around the object, what lies behind it included.
 """
 
