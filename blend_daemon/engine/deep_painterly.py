@@ -48,6 +48,7 @@ SECOND_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
 HISTOGRAM_LAYERS = ("conv1_1", "conv4_1")
 CONTENT, STYLE, VARIATION = 5.0, 100.0, 1e-3  # weights of pass 1
 LEAST_WEIGHT = 1e-3  # a loss that weighs less is not computed
+FAINT = 1e-3  # of the mask: what is less has no colours
 VOTERS = 5  # positions on a side of the square of neighbours that vote
 CHROMA_RADIUS, CHROMA_EPS = 2, 1e-3  # of the guided filter
 
@@ -73,27 +74,26 @@ def painterly(run: Run) -> Steps:
     costs = [(count, factor**2) for count, _, factor in stages]
     run.plan(costs)
     difference = torch.zeros(1, 1, 1, 1, device=features.device)  # what was painted, at any scale
+    mask = torch.ones_like(difference)  # there
 
-    def blended(difference: Tensor) -> Floats:
-        full = F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)[0]
-        colours = quiet_chroma(pasted + full * around.unknown, around)
+    def blended(difference: Tensor, mask: Tensor) -> Floats:
+        colours = quiet_chroma(pasted + spread(difference, mask, (height, width))[0] * around.unknown, around)
         return in_box(colours if problem.target.dtype == np.float32 else colours.clamp(0, 1), window, problem.box)
 
     for number, (count, stage, factor) in enumerate(stages):
         while True:
             scene = _scene(around, bank, pasted, working * factor)
-            x = scene.start + F.interpolate(difference, scene.start.shape[-2:], mode="bilinear", align_corners=False)
+            x = scene.start + spread(difference, mask, (scene.start.shape[-2], scene.start.shape[-1])) * (scene.mask > 0)
             objective = first(features, scene) if stage == 1 else second(features, scene, x, strength(run.parameters), calm)
-            change = lambda x, scene=scene: (x - scene.start) * (scene.mask > 0)
-            shown = lambda x, change=change: blended(change(x))
+            shown = lambda x, scene=scene: blended(x - scene.start, scene.mask)
             x, word = yield from minimise(objective, x, count, f"stage {stage}", shown)
-            difference = change(x)
+            difference, mask = x - scene.start, scene.mask
             if not isinstance(word, Parameters):
                 break
             run.plan(costs[number:])
         if word is Directive.FINISH:
             break
-    return blended(difference)
+    return blended(difference, mask)
 
 
 def strength(parameters: Parameters) -> float:
@@ -293,9 +293,21 @@ def quiet_chroma(colours: Tensor, around: Surroundings) -> Tensor:
 
 def _scene(around: Surroundings, bank: Surroundings, pasted: Tensor, factor: float) -> Scene:
     fitted = lambda image: resized(image[None], factor)
-    return Scene(
-        fitted(around.target), fitted(pasted), fitted(around.mask[None]), fitted(bank.target), fitted(bank.visible.to(pasted)[None])
-    )
+    target, mask = fitted(around.target), fitted(around.mask[None])
+    # At its edge, too, the object has colours of its own alone.
+    start = torch.where(mask > FAINT, fitted(pasted * around.mask) / mask.clamp(min=FAINT), target)
+    return Scene(target, start, mask, fitted(bank.target), fitted(bank.visible.to(pasted)[None]))
+
+
+def spread(change: Tensor, mask: Tensor, size: Size) -> Tensor:
+    """A change of the object, (1, c, h, w), at another size; at the edge it is that of the nearest parts inside, not half of it.
+
+    Parameters
+    ----------
+    mask : (1, 1, h, w) in 0..1
+    """
+    to_size = lambda image: F.interpolate(image, size, mode="bilinear", align_corners=False)
+    return to_size(change * mask) / to_size(mask).clamp(min=FAINT)
 
 
 def _both(features: Features, scene: Scene, image: Tensor, layers: tuple[str, ...]) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
