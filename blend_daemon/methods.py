@@ -48,6 +48,12 @@ METHODS: Mapping[str, Method] = {
         False,
         ("without", *SLIDERS, *_OPTIMISER),
     ),
+    "painterly": Method(
+        "Deep painterly harmonisation",
+        "The object, repainted with strokes from places of the target that are like it.",
+        False,
+        ("style", *_OPTIMISER),
+    ),
     "copy-paste": Method("Copy and paste", "The object as it is, with the selection's own edge.", True),
     "alpha": Method("Alpha blending", "The object fades into the target from the selection's edge inwards.", True, ("feather",)),
     "color-transfer": Method("Colour transfer", "The object takes on mean and spread of the whole target's colours.", True),

@@ -68,7 +68,7 @@ def _painted(run: Run) -> Steps:
     height, width = around.mask.shape
     h, w = working_size(height, width, run.preset.working_pixels)
     working = (h / height + w / width) / 2
-    bank = Surroundings.of(problem, _bank(problem, BANK_PIXELS / working**2), features.device)
+    bank = Surroundings.of(problem, bank_window(problem, BANK_PIXELS / working**2), features.device)
     # A grey picture in RGB stays grey: one channel is optimised for all three.
     used = slice(1) if _colourless(around.source) and _colourless(around.target) else slice(None)
     steps = zip((0.25, 0.5, 1.0), run.preset.evaluations, (1, 1, 2), (COARSE, COARSE, FINE), strict=True)
@@ -138,21 +138,21 @@ def _covering(around: Surroundings, start: Start, colours: Tensor) -> Tensor:
 
 def _scene(around: Surroundings, bank: Surroundings, start: Start, colours: Tensor, used: slice, factor: float) -> Scene:
     mask = around.mask * torch.where(around.visible, start.cover, 1.0)
-    fitted = lambda image: _resized(image, factor)
+    fitted = lambda image: resized(image, factor)
     return Scene(
         fitted(around.target[None, used]), fitted(colours[None, used].clamp(0, 1)), fitted(mask[None, None]),
         fitted(bank.target[None, used]), fitted(bank.known.to(mask)[None, None]),
     )  # fmt: skip
 
 
-def _resized(image: Tensor, factor: float) -> Tensor:
+def resized(image: Tensor, factor: float) -> Tensor:
     size = [max(round(side * factor / GRID), 2) * GRID for side in image.shape[-2:]]
     if factor < 1:
         return F.interpolate(image, size, mode="area")
     return F.interpolate(image, size, mode="bilinear", align_corners=False)
 
 
-def _bank(problem: Problem, most: float) -> Box:
+def bank_window(problem: Problem, most: float) -> Box:
     """The part of the canvas around the object, of at most so many pixels, that strokes are taken from."""
     margin = max(BANK_MARGIN, *problem.box[2:])
     while margin > CONTEXT and problem.window(margin)[2] * problem.window(margin)[3] > most:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 
-from blend_daemon.engine import classical, combined, deep, learned
+from blend_daemon.engine import classical, combined, deep, deep_painterly, learned
 from blend_daemon.engine.optimise import Steps
 from blend_daemon.engine.pixels import Floats
 from blend_daemon.engine.run import Run
@@ -16,6 +16,7 @@ from blend_daemon.presets import Parameters
 FUNCTIONS: Mapping[str, Callable[[Run], Steps]] = {
     "deep": deep.deep,
     "deep-single-stage": deep.deep_single_stage,
+    "painterly": deep_painterly.painterly,
     "copy-paste": classical.copy_paste,
     "alpha": classical.alpha,
     "color-transfer": classical.color_transfer,

@@ -20,6 +20,7 @@ MASKS = (
 METHODS = (
     ("deep", "Deep blending", "The seam closes, and the object takes on light, colours and texture of the target"),
     ("deep-single-stage", "Deep blending, first stage alone", "Without the second stage, which refines the whole blend"),
+    ("painterly", "Deep painterly harmonisation", "The object, repainted with strokes from places of the target that are like it"),
     ("copy-paste", "Copy and paste", "The object as it is, with the mask's own edge"),
     ("alpha", "Alpha blending", "The object fades into the target from the mask's edge inwards"),
     ("color-transfer", "Colour transfer", "The object takes on mean and spread of the whole target's colours"),
