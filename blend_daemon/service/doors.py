@@ -108,7 +108,14 @@ class Door:
                 self._unsent.setdefault(peer.identity, []).append(tracker)
         return True
 
-    def mend(self) -> None:
+    def look_after(self) -> None:
+        """What is to be done every second: forget what has been sent, also to those who have left, and see to the socket's file."""
+        for identity, trackers in list(self._unsent.items()):
+            if all(tracker.done for tracker in trackers):
+                del self._unsent[identity]
+        self._mend()
+
+    def _mend(self) -> None:
         """Make the Unix socket's file again if somebody has tidied it away; connections that there are do not notice."""
         if not self.remote and not runtime.socket_path().exists():
             log.warning("the socket's file has gone, and is made again")

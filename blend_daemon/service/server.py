@@ -73,6 +73,7 @@ class Server:
         self._store = Store(runtime.results_dir())
         self._pool = Pool(self._context, devices, limits, self._hear_worker, self._worker_ended)
         self._durations = estimate.Durations()
+        self._doors: list[Door] = []
         self._keeping: dict[Job, asyncio.Task[None]] = {}
         self._fetching: set[asyncio.Task[None]] = set()
         self._one_fetch = asyncio.Lock()
@@ -87,16 +88,14 @@ class Server:
         Returns whether it was an upgrade: whoever keeps the daemon running has to start the new version.
         """
         tasks: list[asyncio.Task[Any]] = []
-        open_doors: list[Door] = []
         _remove_sockets()  # left by a daemon that was killed; the lock is ours
         if self._listen:
             tasks.append(asyncio.create_task(doors.admit(doors.zap(self._context))))
             door = doors.remote(self._context, self._listen)
             self._listen = door.address
-            open_doors.append(door)
-            tasks.append(asyncio.create_task(self._hear_clients(door)))
-        self._door = doors.local(self._context)
-        tasks.append(asyncio.create_task(self._hear_clients(self._door)))
+            self._doors.append(door)
+        self._doors.append(doors.local(self._context))
+        tasks += [asyncio.create_task(self._hear_clients(door)) for door in self._doors]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
@@ -104,7 +103,7 @@ class Server:
         figures = await metrics.serve(self._figures, self._status) if self._figures else None
         notify("READY=1")
         tasks += [asyncio.create_task(self._pool.keep()), asyncio.create_task(self._look_after()), asyncio.create_task(self._tidy())]
-        tasks.append(asyncio.create_task(flood.watch([*open_doors, self._door], self._unfinished, self._pictures, self._served)))
+        tasks.append(asyncio.create_task(flood.watch(self._doors, self._unfinished, self._pictures, self._served)))
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         self._stopping.set()
@@ -144,7 +143,8 @@ class Server:
         while True:
             await asyncio.sleep(TICK)
             notify("WATCHDOG=1")
-            self._door.mend()
+            for door in self._doors:
+                door.look_after()
             for job in self._queue.all():
                 # Long before there is news of its job, a client that has gone is found out by a word that says nothing new.
                 if not job.keep and job not in self._keeping:

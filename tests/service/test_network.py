@@ -151,5 +151,33 @@ def test_a_client_that_never_reads_costs_bounded_memory():
     assert 0 < most <= limit
 
 
+def test_nothing_is_remembered_of_a_client_that_left_after_a_large_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("BLEND_DAEMON_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "socket").touch()  # there is nothing to mend
+
+    async def serve() -> int:
+        context = zmq.asyncio.Context()
+        door = doors.Door(doors._router(context, "tcp://127.0.0.1:0"), 0.0, remote=False)
+        layer = Raster("uint8", (500, 500, 4), bytes(1_000_000))
+        result = Message("result", {"job": JOB, "box": [0, 0, 500, 500], "report": {}}, {"layer": layer})
+        for _ in range(3):
+            client = context.socket(zmq.DEALER)
+            client.connect(door.address)
+            await client.send(b"hello")
+            peer, _frames = await asyncio.wait_for(door.receive(), 10)
+            assert await door.send(peer, result)
+            await asyncio.wait_for(client.recv_multipart(), 10)
+            client.close(0)
+        began = time.monotonic()
+        while door._unsent and time.monotonic() - began < 5:
+            await asyncio.sleep(0.05)
+            door.look_after()
+        left = len(door._unsent)
+        context.destroy(0)
+        return left
+
+    assert asyncio.run(serve()) == 0
+
+
 def test_every_message_that_may_be_dropped_is_one_that_another_follows():
     assert not set(messages.PASSING) & set(messages.LAST)
