@@ -29,14 +29,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blend_daemon.engine.axes import from_axes, to_axes
-from blend_daemon.engine.deep import BANK_PIXELS, CONTEXT, bank_window, resized
+from blend_daemon.engine.deep import BANK_PIXELS, CONTEXT, GRID, bank_window, resized
 from blend_daemon.engine.features import STRIDE, Features
 from blend_daemon.engine.filters import guided
 from blend_daemon.engine.losses import content_loss, gram, histogram_loss, positions, sorted_features, style_loss
 from blend_daemon.engine.matching import CHUNK, Size, allowed, rows
 from blend_daemon.engine.optimise import Steps, minimise
 from blend_daemon.engine.painting import Scene, covered
-from blend_daemon.engine.pixels import Floats
+from blend_daemon.engine.pixels import Box, Floats
 from blend_daemon.engine.poisson import Surroundings
 from blend_daemon.engine.progress import Directive
 from blend_daemon.engine.run import Run, in_box, working_size
@@ -59,7 +59,7 @@ Loss = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 def painterly(run: Run) -> Steps:
     """Both passes, from the object as it was pasted."""
     problem, features = run.problem, run.features
-    window = problem.window(CONTEXT)
+    window = fitting(problem.window(CONTEXT), problem.box)
     around = Surroundings.of(problem, window, features.device)
     height, width = around.mask.shape
     h, w = working_size(height, width, run.preset.working_pixels)
@@ -94,6 +94,19 @@ def painterly(run: Run) -> Steps:
         if word is Directive.FINISH:
             break
     return blended(difference, mask)
+
+
+def fitting(window: Box, box: Box) -> Box:
+    """The window, its sides cut to multiples of `GRID` where the context suffices: so it need not be resampled, which would shift edges."""
+    starts, sides = list(window[:2]), list(window[2:])
+    for axis in (0, 1):
+        before = box[axis] - starts[axis]
+        after = sides[axis] - before - box[axis + 2]
+        if max(before, after) > GRID:
+            cut = sides[axis] % GRID
+            sides[axis] -= cut
+            starts[axis] += cut * (before > after)
+    return starts[0], starts[1], sides[0], sides[1]
 
 
 def strength(parameters: Parameters) -> float:

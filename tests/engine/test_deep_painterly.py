@@ -81,6 +81,28 @@ def test_places_are_carried_to_a_finer_layer_and_counted_once():
     assert sorted(method.carried(torch.tensor([3, 3]), 4, 1).tolist()) == [3]
 
 
+@pytest.mark.parametrize(
+    ("window", "box", "cut"),
+    [
+        ((10, 20, 101, 64), (42, 52, 37, 0), (10, 20, 96, 64)),  # from the longer side's context
+        ((10, 20, 69, 66), (47, 52, 32, 2), (15, 20, 64, 64)),
+        ((0, 0, 13, 15), (2, 0, 9, 15), (0, 0, 13, 15)),  # too little context
+    ],
+)
+def test_a_window_is_cut_to_the_grid_and_keeps_the_object(window, box, cut):
+    assert method.fitting(window, box) == cut
+
+
+def test_a_change_reaches_the_edge_undiluted():
+    mask = torch.zeros(1, 1, 4, 6)
+    mask[..., 3:] = 1
+    mask[..., 3] = 0.3
+    change = torch.full((1, 3, 4, 6), 9.0)
+    change[..., 3:] = 0.5
+    grown = method.spread(change, mask, (8, 12))
+    assert torch.allclose(grown[..., 6:], torch.tensor(0.5))
+
+
 def test_t_is_the_papers():
     slope = 0.07
     y, x = torch.meshgrid(torch.arange(8.0), torch.arange(9.0), indexing="ij")
