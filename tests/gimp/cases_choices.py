@@ -143,7 +143,7 @@ def a_presets_own_sliders():
     selected(image)
     assert blend(image, above, preset="painting", colour=80, iterations=6, working_size=64).index(0) == Gimp.PDBStatusType.SUCCESS
     report = json.loads(bytes(image.get_layers()[0].get_parasite("deep-image-blending").get_data()))
-    assert [report[name] for name in ("style", "content", "colour", "seam")] == [70, 45, 80, 50]
+    assert [report[name] for name in ("style", "content", "colour", "seam")] == [90, 50, 80, 50]
     assert (report["evaluations"], report["working_size"]) == (6, 64)
 
 

@@ -220,7 +220,7 @@ def preset():
 
     scene = Scene()
     check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, preset="standard", iterations=QUICK))
-    assert (scene.report()["preset"], scene.report()["colour"]) == ("photo", 45)
+    assert (scene.report()["preset"], scene.report()["style"]) == ("photo", 0)
 
 
 def stop_daemon():
