@@ -33,7 +33,8 @@ FIGURES = tuple(scores.FIGURES)
 
 def cases(given: list[Path]) -> list[Path]:
     """The folders given, or all that are at hand."""
-    return given or sorted(case for folder in DEFAULT if folder.is_dir() for case in folder.iterdir() if case.is_dir())
+    found = given or sorted(case for folder in DEFAULT if folder.is_dir() for case in folder.iterdir())
+    return [case for case in found if case.is_dir()]
 
 
 def part(case: Path, stem: str) -> Path:
