@@ -23,11 +23,9 @@ CALM, PAINTED, GRAVEL, WILD = 0.6, 2.2, 5.0, 8.0
 UNEVEN, EVEN = 0.2, 0.4
 FEWEST = 8  # positions of the target, below which nothing can be said
 LAYERS = ("conv2_2", "conv3_3")
-# Sum over the layers of the mean cosine of the object's features to the most similar ones of the target: 1.2 is a portrait among
+# Sum over the layers of the mean cosine of the object's features to the most similar ones of the target: 1.1 is a portrait among
 # faces, 0.7 a cup among leaves. Where nothing of the target is like the object, what is painted is not the object.
-STRANGE, ALIKE = 0.95, 1.13
-# Half painted, an object is dull and dirty; viewers put either a painted or an unpainted one before it.
-HALF_HEARTED, PLAIN = 0.4, 0.55
+STRANGE, ALIKE = 0.8, 1.05
 
 
 def strength(features: Features, scene: Scene, bank: Surroundings) -> float:
@@ -39,8 +37,7 @@ def strength(features: Features, scene: Scene, bank: Surroundings) -> float:
     bank : the target around the object at full scale
     """
     made = _painted(bank)
-    amount = made * _between(_likeness(features, scene), STRANGE, ALIKE) if made else 0.0
-    return amount * _between(amount, HALF_HEARTED, PLAIN)
+    return made * _between(_likeness(features, scene), STRANGE, ALIKE) if made else 0.0
 
 
 def _painted(bank: Surroundings) -> float:
