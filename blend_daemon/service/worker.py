@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zmq
 
-from blend_daemon import __version__, engine
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, runtime
-from blend_daemon.protocol.framing import Message, Raster
+from blend_daemon import engine
+from blend_protocol import __version__, framing, runtime
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Message, Raster
 
 if TYPE_CHECKING:
     from blend_daemon.engine import Directive, Parameters, Problem, Progress
