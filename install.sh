@@ -94,9 +94,8 @@ install_plugin() {
         echo "Debian 13, Ubuntu 25.04 and newer have it: apt-get install gimp gir1.2-gimp-3.0 python3-gi"
         echo "Then run this again."
     else
-        python=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
         echo "$found" | while read -r profile; do
-            "$venv/bin/python" "$project/tools/assemble_plugin.py" "$profile/plug-ins" --python-version "$python" \
+            "$venv/bin/python" "$project/tools/assemble_plugin.py" "$profile/plug-ins" \
                 --daemon-command "$venv/bin/blend-daemon" >/dev/null
             echo "Plug-in: $profile/plug-ins/$plugin (restart GIMP to see it)"
         done

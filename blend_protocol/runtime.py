@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from blend_protocol.errors import BlendError
 
 NAME = "deep-image-blending"
 IDLE_EXIT = "60"  # min; a daemon started on demand ends when nobody has asked anything of it for so long
 DOCTOR = "Run `blend-daemon doctor` to see what is wrong."
+FOREIGN = ("LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHON", "GI_", "GST_")  # beginnings of variables that lead to a program's own libraries
 
 
 def _user_dir(override: str, base: str, fallback: str, *folders: str) -> Path:
@@ -129,8 +134,32 @@ def _sync_dir(path: Path) -> None:
         os.close(folder)
 
 
+def environment() -> dict[str, str]:
+    """The environment for a process outside the caller's world: GIMP may have one of its own, as an AppImage does, whose libraries
+    another Python cannot live with."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+
+
+def spawn(words: Sequence[str], **streams: Any) -> subprocess.Popen[bytes]:
+    """Start a process that has nothing of the caller's but its streams. Raises OSError."""
+    apart: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
+    if sys.platform == "win32":
+        apart["creationflags"] = subprocess.CREATE_NO_WINDOW
+    return subprocess.Popen(words, env=environment(), cwd=Path.home().anchor, **apart, **streams)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process from `spawn`, with those that it has started, and wait for it."""
+    if os.name == "posix":
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+
+
 def start_daemon(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start `command serve --idle-exit 60` in a session of its own, so that it outlives the caller; its output goes to the log.
+    """Start `command serve --idle-exit 60`, so that it outlives the caller; its output goes to the log.
 
     Raises
     ------
@@ -140,14 +169,7 @@ def start_daemon(command: Sequence[str]) -> subprocess.Popen[bytes]:
     try:
         log_path().parent.mkdir(parents=True, exist_ok=True)
         with log_path().open("ab") as log:
-            return subprocess.Popen(
-                [*command, "serve", "--idle-exit", IDLE_EXIT],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd="/",
-            )
+            return spawn([*command, "serve", "--idle-exit", IDLE_EXIT], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     except OSError as error:
         culprit = error.filename or command[0]
         raise BlendError("daemon-not-started", f"The blend daemon could not be started: {culprit}: {error.strerror}.", DOCTOR) from error

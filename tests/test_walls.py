@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 HEAVY = {"torch", "numpy", "scipy", "PIL", "pyvips"}
+
+PROTOCOL = Path(__file__).resolve().parent.parent / "blend_protocol"
 
 
 @pytest.mark.parametrize(
@@ -25,3 +28,9 @@ def test_wall(modules, forbidden):
     code = f"import sys, {modules}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not forbidden & set(loaded)
+
+
+def test_all_that_the_plug_in_needs_imports_without_pyzmq():
+    modules = [f"blend_protocol.{path.stem}" for path in sorted(PROTOCOL.glob("*.py")) if path.stem not in ("__init__", "zeromq")]
+    code = f"import sys; sys.modules['zmq'] = None; import {', '.join(modules)}; print('blend_protocol.zeromq' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

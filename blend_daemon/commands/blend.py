@@ -180,9 +180,9 @@ def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Ba
         array = np.ascontiguousarray(array)
         return Raster(array.dtype.name, array.shape, array.data.cast("B"))
 
-    with Client(address) as client:
+    with Client(address, command=[sys.executable, "-m", "blend_daemon.cli"]) as client:
         said = False
-        for state in client.reach([sys.executable, "-m", "blend_daemon.cli"]):
+        for state in client.reach():
             if state == "starting" and not said:
                 bar.say("Starting the blend daemon ...")
                 said = True

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import zmq
 import zmq.asyncio
 
-from blend_protocol import framing, keys, limits, messages, runtime
+from blend_protocol import framing, keys, messages, runtime
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message
 
@@ -176,7 +176,7 @@ def _router(context: zmq.asyncio.Context, address: str, **security: Any) -> zmq.
     for option, value in security.items():  # must come before bind
         setattr(socket, option, value)
     socket.router_mandatory = True  # a client that has gone must be noticed: its job would compute for nobody
-    socket.maxmsgsize = limits.MAX_PIXELS * 4 * 4  # float32, four channels; ZeroMQ refuses a larger frame before it allocates it
+    socket.maxmsgsize = framing.FRAME_LIMIT
     socket.sndhwm = UNSENT
     socket.linger = 1000
     if security:

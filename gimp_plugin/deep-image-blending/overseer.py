@@ -112,7 +112,9 @@ class Overseer:
     def _test(self) -> None:
         """The doctor, in the background: it loads the network, which takes seconds."""
         try:
-            doctor = Gio.Subprocess.new([*command(), "doctor"], Gio.SubprocessFlags.STDOUT_PIPE | Gio.SubprocessFlags.STDERR_MERGE)
+            launcher = Gio.SubprocessLauncher.new(Gio.SubprocessFlags.STDOUT_PIPE | Gio.SubprocessFlags.STDERR_MERGE)
+            launcher.set_environ([f"{name}={value}" for name, value in runtime.environment().items()])
+            doctor = launcher.spawnv([*command(), "doctor"])
         except GLib.Error as error:
             self._show_text(_("Report"), error.message)
             return
@@ -131,7 +133,7 @@ class Overseer:
     def _tick(self) -> bool:
         try:
             if self._client is None and runtime.socket_path().exists():
-                self._client = Client()
+                self._client = Client(command=command())
             status = None
             if self._client:
                 status = next((m.header["status"] for m in self._client.pump() if m.type == "status"), None)

@@ -15,8 +15,27 @@ from skimage import data
 
 from blend_protocol import runtime
 
+VERSIONS = os.environ.get("GIMP_VERSIONS", "3.0").split(",")
 
-@pytest.fixture(scope="session", params=os.environ.get("GIMP_VERSIONS", "3.0").split(","))
+
+def pytest_generate_tests(metafunc):
+    if "gimp" in metafunc.fixturenames:
+        bridges = [f"{version}-bridge" for version in VERSIONS if f"{version}-bridge" not in VERSIONS and "-" not in version]
+        metafunc.parametrize("gimp", VERSIONS + bridges, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of a bridge that nobody asked for run just the cases that are marked so."""
+    extra = [
+        item for item in items
+        if (version := getattr(item, "callspec", None) and item.callspec.params.get("gimp", "")) and version not in VERSIONS
+        and not item.get_closest_marker("bridge")
+    ]  # fmt: skip
+    config.hook.pytest_deselected(items=extra)
+    items[:] = [item for item in items if item not in extra]
+
+
+@pytest.fixture(scope="session")
 def gimp(request):
     """A GIMP with the plug-in, two small photographs, two models, and a short folder for its sockets."""
     work = Path(tempfile.mkdtemp(prefix="dib-"))

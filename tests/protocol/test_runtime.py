@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+import time
 
 import pytest
 
-from blend_protocol import runtime
+from blend_protocol import pipe, runtime
 from blend_protocol.errors import BlendError
 
 
@@ -61,3 +65,33 @@ def test_folders_follow_the_environment(monkeypatch):
     assert str(runtime.runtime_dir()) == f"/tmp/deep-image-blending-{os.getuid()}"
     monkeypatch.setenv("BLEND_DAEMON_WEIGHTS_DIR", "/w")
     assert str(runtime.weights_dir()) == "/w"
+
+
+def test_a_process_that_is_started_has_nothing_of_another_programs_own_libraries(monkeypatch):
+    foreign = {
+        "LD_PRELOAD": "", "LD_LIBRARY_PATH": "/app/lib", "PYTHONHOME": "/app", "PYTHONPATH": "/app/python", "PYTHONDONTWRITEBYTECODE": "1",
+        "GI_TYPELIB_PATH": "/app/gi", "GST_PLUGIN_SYSTEM_PATH": "/app/gst",
+    }  # fmt: skip
+    for name, value in foreign.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KEPT", "yes")
+    code = "import json, os; print(json.dumps([dict(os.environ), os.getcwd(), os.getsid(0) == os.getpid()]))"
+    process = runtime.spawn([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    environment, folder, leads_its_session = json.loads(process.communicate()[0])
+    assert environment["KEPT"] == "yes"
+    assert not foreign.keys() & environment.keys()
+    assert (folder, leads_its_session) == ("/", True)
+
+
+@pytest.mark.parametrize("start", [runtime.start_daemon, lambda command: pipe.Pipe(command, None)], ids=["daemon", "bridge"])
+def test_daemon_and_bridge_are_started_so(start, tmp_path, monkeypatch):
+    monkeypatch.setenv("BLEND_DAEMON_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", "/app/python")
+    noted = tmp_path / "noted"
+    process = start(["/bin/sh", "-c", f"env >{noted}.part; mv {noted}.part {noted}; sleep 1"])
+    deadline = time.monotonic() + 10
+    while not noted.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert "PYTHONPATH" not in noted.read_text()
+    process.close() if isinstance(process, pipe.Pipe) else process.wait()

@@ -27,7 +27,7 @@ def refused(client: Client, limit: float = 5) -> str:
     """The code of the error with which a client gives up."""
     began = time.monotonic()
     with client, pytest.raises(BlendError) as error:
-        all(client.wait(0.05) is None for _ in client.reach(["false"]))
+        all(client.wait(0.05) is None for _ in client.reach())
     assert time.monotonic() - began < limit
     assert error.value.hint
     return error.value.code
