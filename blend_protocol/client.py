@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from blend_protocol import framing, keys, messages, owner, runtime, transport
+from blend_protocol import framing, keys, messages, owner, processes, runtime, transport
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message, Raster
 from blend_protocol.transport import Event
@@ -72,9 +72,9 @@ class Client:
         Raises
         ------
         BlendError
-            `daemon-not-started`, `daemon-unreachable`, `not-admitted`, `server-key-wrong`, `protocol-mismatch`
+            `daemon-not-started`, `daemon-not-running`, `daemon-unreachable`, `not-admitted`, `server-key-wrong`, `protocol-mismatch`
         """
-        starting: runtime.Starting | None = None
+        starting: processes.Starting | None = None
         began = time.monotonic()
         while self.welcome is None:
             self.pump()
@@ -88,7 +88,7 @@ class Client:
                     "Check the address, and that the daemon runs there; without an address this computer's own is used.",
                 )
             if self._local and self._command and starting is None and (spent > PATIENCE or not runtime.socket_path().exists()):
-                starting = runtime.Starting(runtime.start_daemon(self._command))
+                starting = processes.Starting(self._command)
             if starting is not None:
                 starting.check()
             yield "connecting" if starting is None else "starting"

@@ -7,18 +7,18 @@ goes whole, and the daemon sees at once what `pair` changed.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from blend_protocol import runtime
+from blend_protocol import processes, runtime
 from blend_protocol.errors import BlendError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 KEY = re.compile("[0-9a-f]{64}")
-SOCKET_PATH = 100  # characters; the system's limit for a Unix socket is a few more
 TCP = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+|\*):([0-9]{1,5})")
 
 
@@ -62,7 +62,7 @@ def public(side: str, command: Sequence[str]) -> str:
     except ImportError:
         pass
     try:
-        asked = runtime.spawn([*command, "keys"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        asked = processes.spawn([*command, "keys"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except OSError as error:
         raise BlendError("keys", f"{command[0]} cannot be run: {error.strerror}.", runtime.DOCTOR) from error
     told, complaint = (text.decode("utf-8", "replace") for text in asked.communicate())
@@ -103,7 +103,7 @@ def paired(address: str | None) -> Daemon | None:
     BlendError
         `address-invalid`, `daemon-not-paired`
     """
-    if address is None or (address.startswith("ipc:///") and len(address) - len("ipc://") <= SOCKET_PATH):
+    if address is None or (address.startswith("ipc:///") and len(os.fsencode(address)) - len("ipc://") <= runtime.SOCKET_PATH):
         return None
     if not NAME.fullmatch(address) and not TCP.fullmatch(address):
         raise BlendError(

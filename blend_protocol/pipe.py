@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import IO, Any
 
-from blend_protocol import runtime
+from blend_protocol import processes, runtime
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import FRAME_LIMIT, invalid
 from blend_protocol.transport import Event
@@ -94,7 +94,7 @@ class Pipe:
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe that nobody empties would fill up, and hold the bridge
         try:
             words = [*command, "bridge", *([address] if address else [])]
-            self._bridge = runtime.spawn(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, bufsize=0)
+            self._bridge = processes.spawn(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, bufsize=0)
         except OSError as error:
             self._complaints.close()
             culprit = error.filename or command[0]
@@ -136,7 +136,7 @@ class Pipe:
         if self._closed:
             return
         self._closed = True
-        runtime.end(self._bridge)  # it keeps nothing; the daemon sees its connection end
+        processes.end(self._bridge)  # it keeps nothing; the daemon sees its connection end
         self._outgoing.put(None)
         for thread in self._threads:
             thread.join()

@@ -155,7 +155,8 @@ def _homeless(text: str) -> str:
 def _plugins() -> Iterator[Finding]:
     base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "GIMP"
     own = os.environ.get("GIMP3_DIRECTORY")
-    profiles = [Path(own)] if own else sorted(base.glob("3.*"))
+    flatpak = Path.home() / ".var/app/org.gimp.GIMP/config/GIMP"
+    profiles = [Path(own)] if own else sorted({path.resolve() for folder in (base, flatpak) for path in folder.glob("3.*")})
     folders = [profile / "plug-ins" / PLUGIN for profile in profiles]
     if not any(folder.exists() for folder in folders):
         yield Finding("plug-in", None, f"not in {' or '.join(map(str, folders)) or base}.", "With GIMP 3 installed, run install.sh again.")

@@ -139,8 +139,15 @@ def own(message: Message, key: str) -> Message:
 
 
 def local(context: zmq.asyncio.Context) -> Door:
-    """The Unix socket of this user."""
-    return Door(_router(context, runtime.address()), 0.0, remote=False)
+    """The Unix socket of this user. Raises BlendError `socket-failed`."""
+    try:
+        return Door(_router(context, runtime.address()), 0.0, remote=False)
+    except zmq.ZMQError as error:
+        raise BlendError(
+            "socket-failed",
+            f"The socket {runtime.socket_path()} cannot be made: {error.strerror}.",
+            "Set BLEND_DAEMON_RUNTIME_DIR to a folder on a local disk with a short path, for the daemon and for GIMP.",
+        ) from error
 
 
 def tells_users() -> bool:

@@ -11,7 +11,7 @@ from gi.repository import Gdk, Gimp, GimpUi, Gio, GLib, Gtk
 from session import command
 from words import sentence
 
-from blend_protocol import runtime
+from blend_protocol import processes, runtime
 from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
 
@@ -42,7 +42,7 @@ class Overseer:
 
     def __init__(self) -> None:
         self._client: Client | None = None
-        self._starting: runtime.Starting | None = None
+        self._starting: processes.Starting | None = None
         self._testing = False
         self._dialog = GimpUi.Dialog(title=_("Blend Daemon"))
         buttons = {
@@ -92,7 +92,7 @@ class Overseer:
 
     def _start(self) -> None:
         try:
-            self._starting = runtime.Starting(runtime.start_daemon(command()))
+            self._starting = processes.Starting(command())
         except BlendError as error:
             self._tell(None, sentence(error))
 
@@ -113,7 +113,7 @@ class Overseer:
         """The doctor, in the background: it loads the network, which takes seconds."""
         try:
             launcher = Gio.SubprocessLauncher.new(Gio.SubprocessFlags.STDOUT_PIPE | Gio.SubprocessFlags.STDERR_MERGE)
-            launcher.set_environ([f"{name}={value}" for name, value in runtime.environment().items()])
+            launcher.set_environ([f"{name}={value}" for name, value in processes.environment().items()])
             doctor = launcher.spawnv([*command(), "doctor"])
         except GLib.Error as error:
             self._show_text(_("Report"), error.message)

@@ -8,14 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import DAEMON, Gimp
+from harness import DAEMON, VERSIONS, Gimp, pictures
 from onnx_models import identity, tint, written
-from PIL import Image
-from skimage import data
 
 from blend_protocol import runtime
-
-VERSIONS = os.environ.get("GIMP_VERSIONS", "3.0").split(",")
 
 
 def pytest_generate_tests(metafunc):
@@ -46,8 +42,7 @@ def gimp(request):
     gimp.environment["TESTS"] = str(Path(__file__).parent)
     gimp.install()
     shutil.copytree(Path(__file__).parent / "meddler", gimp.plug_ins / "meddler")
-    Image.fromarray(data.chelsea()).resize((160, 120)).save(work / "object.png")
-    Image.fromarray(data.coffee()).resize((200, 150)).save(work / "picture.png")
+    pictures(work)
     (work / "models").mkdir()
     written(work / "models", "plain", identity())
     written(work / "models", "tint", tint(), title="A tint")

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import root
 from assemble_plugin import assemble, install_pyzmq
+from PIL import Image
+from skimage import data
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST = "/host"  # where the sandbox shows the machine
+VERSIONS = os.environ.get("GIMP_VERSIONS", "3.0").split(",")
 STOCK = ("python-eval", "script-fu", "file-png", "help", "web-browser")
 DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
 
@@ -131,6 +134,12 @@ class Gimp:
         for name, value in environment.items():
             command += ["--setenv", name, value]
         return command
+
+
+def pictures(folder: Path) -> None:
+    """Two small photographs."""
+    Image.fromarray(data.chelsea()).resize((160, 120)).save(folder / "object.png")
+    Image.fromarray(data.coffee()).resize((200, 150)).save(folder / "picture.png")
 
 
 def _output(command: list[str]) -> str:
