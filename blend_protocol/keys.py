@@ -96,7 +96,8 @@ def daemon(name: str) -> Daemon:
 
 
 def paired(address: str | None) -> Daemon | None:
-    """The paired daemon that a client's address means, None if it means a Unix socket of this computer; no address, this user's own.
+    """The paired daemon that a client's address means, None if it means a Unix socket of this computer, or without an address this
+    user's own daemon.
 
     Raises
     ------

@@ -20,15 +20,13 @@ def _user_dir(override: str, kind: str, fallback: str, *folders: str) -> Path:
     """A folder of the user's, where platformdirs has it too."""
     if given := os.environ.get(override):
         return Path(given)
+    # A Flatpak has folders of its own there, and tells where the user's are if they are not in their usual places.
+    variable = f"HOST_XDG_{kind}_HOME" if sandboxed() else f"XDG_{kind}_HOME"
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library/Application Support"
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
     else:
-        # A Flatpak has folders of its own there, and tells where the user's are if they are not in their usual places.
-        variable = f"HOST_XDG_{kind}_HOME" if sandboxed() else f"XDG_{kind}_HOME"
-        base = Path(os.environ.get(variable) or Path.home() / fallback)
-    return base.joinpath(NAME, *folders)
+        base = os.environ.get(variable) or Path.home() / ("Library/Application Support" if sys.platform == "darwin" else fallback)
+    return Path(base).joinpath(NAME, *folders)
 
 
 def sandboxed() -> bool:
@@ -87,14 +85,24 @@ def results_dir() -> Path:
     return state_dir() / "results"
 
 
+def unix_sockets() -> bool:
+    """Whether the daemon has a Unix socket for this computer's clients; if not, it has one of TCP, on loopback and with CURVE."""
+    return os.name == "posix" and os.environ.get("BLEND_DAEMON_LOCAL") != "tcp"  # the variable is for tests
+
+
 def socket_path() -> Path:
-    """The Unix socket on which the daemon serves its clients."""
+    """The Unix socket on which the daemon serves its clients. Where there is no such thing, a file with the address instead."""
     return runtime_dir() / "socket"
 
 
 def address() -> str:
-    """ZeroMQ address of the daemon."""
-    return f"ipc://{socket_path()}"
+    """ZeroMQ address of the daemon, "" if that is not known before it runs."""
+    if unix_sockets():
+        return f"ipc://{socket_path()}"
+    try:
+        return socket_path().read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def private_dir(path: Path) -> Path:

@@ -29,6 +29,9 @@ class Socket:
         paired = keys.paired(address)
         self._address = paired.address if paired else address or runtime.address()
         self._paired = paired is not None
+        # Where the daemon is known by its key and a port that it chooses, the connection is made anew until it answers.
+        self._seeking = address is None and not runtime.unix_sockets()
+        self._unheard: list[Sequence[Any]] = []  # said meanwhile
         self._connected = False
         self._failures = 0
         self.context = zmq.Context()
@@ -41,14 +44,33 @@ class Socket:
         if paired:
             self._socket.ipv6 = True
             self._socket.heartbeat_ivl, self._socket.heartbeat_timeout = 2000, 10_000  # ms
-            self._socket.curve_serverkey = paired.key
+        if paired or self._seeking:
+            self._socket.curve_serverkey = paired.key if paired else keys.own("server").public
             self._socket.curve_publickey, self._socket.curve_secretkey = keys.own("client")
-        self._socket.connect(self._address)
+        if self._address:
+            self._socket.connect(self._address)
 
     def send(self, frames: Sequence[Any]) -> None:
-        self._socket.send_multipart(frames, copy=False)
+        if self._seeking:
+            self._unheard.append(frames)
+        if self._address:
+            self._socket.send_multipart(frames, copy=False)
+
+    def _seek(self) -> None:
+        """Connect to where the daemon now says that it is."""
+        found = runtime.address()
+        if not found or found == self._address:
+            return
+        if self._address:
+            self._socket.disconnect(self._address)  # what was said there goes with it
+        self._address = found
+        self._socket.connect(found)
+        for frames in self._unheard:
+            self._socket.send_multipart(frames, copy=False)
 
     def receive(self) -> list[Any] | None:
+        if self._seeking:
+            self._seek()
         if not self._socket.poll(0, zmq.POLLIN):
             return None
         return [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
@@ -61,7 +83,8 @@ class Socket:
             if event == zmq.EVENT_DISCONNECTED:
                 happened.append(Event.LOST)
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._connected = True
+                self._connected, self._seeking = True, False
+                self._unheard.clear()
                 happened.append(Event.CONNECTED)
             elif self._paired:
                 self._refused(event)

@@ -9,6 +9,7 @@ import tempfile
 import time
 
 import pytest
+from platformdirs import macos, unix, windows
 
 from blend_protocol import pipe, processes, runtime
 from blend_protocol.errors import BlendError
@@ -182,3 +183,23 @@ def test_a_service_is_left_alone_where_the_folders_are_others(service, tmp_path,
     service("exit 0")
     monkeypatch.setenv("BLEND_DAEMON_STATE_DIR", str(tmp_path / "state"))
     assert begun(tmp_path) == ["daemon"]
+
+
+@pytest.mark.parametrize(
+    ("system", "folders", "variables"),
+    [
+        ("linux", unix.Unix, {}),
+        ("linux", unix.Unix, {"XDG_STATE_HOME": "/s", "XDG_DATA_HOME": "/d"}),
+        ("darwin", macos.MacOS, {}),
+        ("darwin", macos.MacOS, {"XDG_STATE_HOME": "/s", "XDG_DATA_HOME": "/d"}),
+        ("win32", windows.Windows, {"LOCALAPPDATA": "/home/me/AppData/Local"}),
+    ],
+)
+def test_the_folders_are_where_platformdirs_has_them(usual_folders, monkeypatch, system, folders, variables):
+    monkeypatch.setattr(sys, "platform", system)  # stands for systems that are not here
+    monkeypatch.setattr(windows, "get_win_folder", windows.get_win_folder_from_env_vars)  # its way without Windows' libraries
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    expected = folders("deep-image-blending", appauthor=False)
+    assert str(runtime.state_dir()) == expected.user_state_dir
+    assert str(runtime.models_dir().parent) == expected.user_data_dir
