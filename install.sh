@@ -2,8 +2,17 @@
 # Installs Deep Image Blending for the present user: daemon, command line, weights, GIMP plug-in. See --help.
 set -eu
 project=$(cd "$(dirname "$0")" && pwd)
-data=${XDG_DATA_HOME:-$HOME/.local/share}/deep-image-blending
-state=${XDG_STATE_HOME:-$HOME/.local/state}/deep-image-blending
+if [ "$(uname -s)" = Darwin ]; then # not yet run there
+    support="$HOME/Library/Application Support"
+    data=${XDG_DATA_HOME:-$support}/deep-image-blending
+    state=${XDG_STATE_HOME:-$support}/deep-image-blending
+    gimps="$support/GIMP"
+    PATH=$PATH:/Applications/GIMP.app/Contents/MacOS
+else
+    data=${XDG_DATA_HOME:-$HOME/.local/share}/deep-image-blending
+    state=${XDG_STATE_HOME:-$HOME/.local/state}/deep-image-blending
+    gimps=${XDG_CONFIG_HOME:-$HOME/.config}/GIMP
+fi
 venv=$data/venv
 command=$HOME/.local/bin/blend-daemon
 plugin=deep-image-blending
@@ -28,14 +37,13 @@ profiles() {
         echo "$GIMP3_DIRECTORY"
         return
     fi
-    base=${XDG_CONFIG_HOME:-$HOME/.config}/GIMP
     {
-        for folder in "$base"/3.*; do
+        for folder in "$gimps"/3.*; do
             [ ! -d "$folder" ] || echo "$folder"
         done
         version=$(gimp-console --version 2>/dev/null || gimp --version 2>/dev/null || true)
         version=$(echo "$version" | sed -n 's/.*version \(3\.[0-9]*\).*/\1/p')
-        [ -z "$version" ] || echo "$base/$(profile_of "$version")"
+        [ -z "$version" ] || echo "$gimps/$(profile_of "$version")"
         flatpak_profiles
     } | sort -u
 }
@@ -50,7 +58,7 @@ flatpak_profiles() {
     version=$(LC_ALL=C flatpak info "$flatpak" 2>/dev/null | sed -n 's/^ *Version: *\(3\.[0-9]*\).*/\1/p')
     [ -n "$version" ] || return 0
     own=$HOME/.var/app/$flatpak/config/GIMP
-    if [ -d "$own" ] && [ ! -d "$base" ]; then echo "$own/$(profile_of "$version")"; else echo "$base/$(profile_of "$version")"; fi
+    if [ -d "$own" ] && [ ! -d "$gimps" ]; then echo "$own/$(profile_of "$version")"; else echo "$gimps/$(profile_of "$version")"; fi
 }
 
 # The daemon as a systemd service of the user's, where there is such a thing; elsewhere it is started when it is needed.
@@ -111,7 +119,7 @@ install_plugin() {
         echo
         echo "No GIMP 3 was found, so the plug-in is not installed; the command line works without it."
         echo "Debian 13, Ubuntu 25.04 and newer have it: apt-get install gimp gir1.2-gimp-3.0 python3-gi"
-        echo "Then run this again."
+        echo "Elsewhere there is Flatpak: flatpak install flathub org.gimp.GIMP. Then run this again."
     else
         echo "$found" | while read -r profile; do
             "$venv/bin/python" "$project/tools/assemble_plugin.py" "$profile/plug-ins" \

@@ -174,3 +174,13 @@ def test_removing_leaves_nothing_with_gimp_either(home, commands):
     uninstall()
     assert [path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()] == [".config/GIMP/3.0/gimprc"]
     assert not (home / VAR / "3.0").exists()
+
+
+def test_on_a_mac_everything_is_where_such_things_are_there(home, commands, monkeypatch, tmp_path):
+    support = "Library/Application Support"
+    (home / support / "GIMP/3.0").mkdir(parents=True)
+    commands(flatpak="exit 1", uname="echo Darwin")
+    assert installed_for(home, monkeypatch, tmp_path)[0] == [f"{support}/GIMP/3.0/plug-ins"]
+    assert (home / support / "deep-image-blending/venv/bin/blend-daemon").exists()
+    uninstall()
+    assert [path for path in home.rglob("*") if not path.is_dir()] == []

@@ -20,8 +20,8 @@ if [ -z "$python" ]; then
 fi
 
 # What is installed depends on these; the sum of them is left in the environment when all of it has succeeded.
-stamp=$(cat "$project/requirements.lock" "$project/pyproject.toml" "$0" | sha256sum)
-[ -n "$extra" ] || stamp="$stamp $(cd "$project" && find blend_daemon blend_protocol -type f ! -path '*/__pycache__/*' -exec sha256sum {} + | LC_ALL=C sort | sha256sum)"
+stamp=$(cat "$project/requirements.lock" "$project/pyproject.toml" "$0" | cksum)
+[ -n "$extra" ] || stamp="$stamp $(cd "$project" && find blend_daemon blend_protocol -type f ! -path '*/__pycache__/*' -exec cksum {} + | LC_ALL=C sort | cksum)"
 stamp="$stamp $project"
 if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ]; then
     exit 0

@@ -153,7 +153,7 @@ def _homeless(text: str) -> str:
 
 
 def _plugins() -> Iterator[Finding]:
-    base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "GIMP"
+    base = _gimps()
     own = os.environ.get("GIMP3_DIRECTORY")
     flatpak = Path.home() / ".var/app/org.gimp.GIMP/config/GIMP"
     profiles = [Path(own)] if own else sorted({path.resolve() for folder in (base, flatpak) for path in folder.glob("3.*")})
@@ -163,6 +163,15 @@ def _plugins() -> Iterator[Finding]:
     for folder in folders:
         if folder.exists():
             yield _plugin(folder)
+
+
+def _gimps() -> Path:
+    """The folder in which each version of GIMP has its own."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA") or Path.home() / "AppData/Roaming") / "GIMP"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support/GIMP"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "GIMP"
 
 
 def _system_python() -> str | None:
