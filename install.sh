@@ -172,7 +172,10 @@ ln -sf "$venv/bin/blend-daemon" "$command"
 echo "Command: $command"
 case :$PATH: in
 *:"$(dirname "$command")":*) ;;
-*) echo "  ($(dirname "$command") is not on your PATH; add it, or call the command by its full name)" ;;
+*)
+    echo "  Its folder is not on your PATH yet. Debian and Ubuntu add it when you log in again; until then, or elsewhere in your shell's"
+    echo "  start file:  export PATH=\"$(dirname "$command"):\$PATH\""
+    ;;
 esac
 install_service
 install_plugin

@@ -62,6 +62,8 @@ case "$*" in
     mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
     printf '#!/bin/sh\\n' >"$3/bin/blend-daemon" && chmod +x "$3/bin/blend-daemon"
     ;;
+"-c import torch") exit 1 ;;
+*" --index-url "*) exit "${NO_INDEX:-0}" ;;
 *assemble_plugin.py*) echo "$2" >>"$ASSEMBLED" ;;
 *" pip "*" install "*) echo "$*" >>"$INSTALLED" ;;
 esac
@@ -184,3 +186,33 @@ def test_on_a_mac_everything_is_where_such_things_are_there(home, commands, monk
     assert (home / support / "deep-image-blending/venv/bin/blend-daemon").exists()
     uninstall()
     assert [path for path in home.rglob("*") if not path.is_dir()] == []
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_word_comes_before_gigabytes_that_nobody_asked_for(reached, home, commands, monkeypatch, tmp_path):
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("here they are asked for")
+    commands(flatpak="exit 1")
+    monkeypatch.setenv("NO_INDEX", "0" if reached else "1")
+    said = installed_for(home, monkeypatch, tmp_path)[1]
+    assert ("5.7 GB" in said) != reached
+    assert ("torch==" in (tmp_path / "installed").read_text()) != reached
+
+
+def test_the_hint_about_the_path_is_a_command_that_works(home, commands, monkeypatch, tmp_path):
+    commands(flatpak="exit 1")
+    said = installed_for(home, monkeypatch, tmp_path)[1]
+    (line,) = (line for line in said.splitlines() if "export PATH" in line)
+    export = line[line.index("export") :]
+    found = subprocess.run(["sh", "-c", f"{export}; command -v blend-daemon"], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == str(home / ".local/bin/blend-daemon")
+
+
+def test_apt_asks_nothing_behind_sudo_either(commands, tmp_path):
+    commands(
+        id="echo 1000",
+        sudo='[ "$1" = -n ] && shift; exec env -i PATH="$PATH" "$@"',  # it passes on no variables
+        **{"apt-get": f'echo "$DEBIAN_FRONTEND $1" >>{tmp_path}/asked'},
+    )
+    subprocess.run([PROJECT / "tools/apt_install.sh", "gimp"], check=True, capture_output=True, timeout=60)
+    assert (tmp_path / "asked").read_text().splitlines() == ["noninteractive update", "noninteractive install"]

@@ -13,7 +13,8 @@ METAINFO = PLUGIN / "org.gimp.GIMP.Plugin.DeepImageBlending.metainfo.xml"
 
 
 def test_the_metainfo_is_valid():
-    done = subprocess.run(["appstreamcli", "validate", "--no-net", str(METAINFO)], capture_output=True, text=True)
+    no_page = "--override=url-homepage-missing=info"  # a warning since appstream 1.0; the project has no page of its own yet
+    done = subprocess.run(["appstreamcli", "validate", "--no-net", no_page, str(METAINFO)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
