@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from blend_daemon.engine.axes import to_axes
-from blend_daemon.engine.features import Features
-from blend_daemon.engine.filters import blur
-from blend_daemon.engine.losses import positions
-from blend_daemon.engine.matching import rows
-from blend_daemon.engine.painting import Scene, covered
-from blend_daemon.engine.poisson import Surroundings
+from blend_daemon.engine.network.features import Features
+from blend_daemon.engine.network.losses import positions
+from blend_daemon.engine.painting.matching import rows
+from blend_daemon.engine.painting.objective import Scene, covered
+from blend_daemon.engine.raster.axes import to_axes
+from blend_daemon.engine.raster.filters import blur
+from blend_daemon.engine.raster.surroundings import Surroundings
 
 STROKE = 1.0, 2.0  # px: the band of a stroke's edges
 PLACE = 8.0  # px over which a place's energy is averaged

@@ -22,15 +22,17 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from blend_daemon.engine.axes import from_axes, to_axes
-from blend_daemon.engine.filters import blur
-from blend_daemon.engine.matting import foreground, matte
-from blend_daemon.engine.pixels import split_alpha, to_float
-from blend_daemon.engine.poisson import PoissonSolver, Surroundings, residual
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.painting.matting import foreground, matte
+from blend_daemon.engine.poisson.equation import residual
+from blend_daemon.engine.poisson.multigrid import PoissonSolver
+from blend_daemon.engine.raster.axes import from_axes, to_axes
+from blend_daemon.engine.raster.filters import blur
+from blend_daemon.engine.raster.pixels import split_alpha, to_float
+from blend_daemon.engine.raster.problem import Problem
+from blend_daemon.engine.raster.surroundings import Surroundings
 
 TONES, TONE_WIDTH = 33, 0.1  # lumas at which the target's chroma is known, and the width of what counts as one of them
-LEAST_TONE = 0.1  # weight of all of the target's tones in each of them, so that a rare one does not decide alone
+LEAST_TONE = 0.3  # weight of all of the target's tones in each of them, so that a rare one does not decide alone
 AMBIENT_LUMA, AMBIENT_CHROMA = 0.25, 0.6  # share of the surroundings' own differences that falls on the object
 AMBIENT_WIDTH = 0.08  # of the object's size, over which the surroundings are averaged; at least AMBIENT_LEAST px
 AMBIENT_LEAST = 6.0

@@ -9,18 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blend_daemon.engine import paper, recolour
-from blend_daemon.engine.axes import from_axes, to_axes
 from blend_daemon.engine.device import threads_for
-from blend_daemon.engine.filters import guided_by_luma
-from blend_daemon.engine.harmonise import Harmony, Start, harmonise, palette
-from blend_daemon.engine.optimise import Steps, minimise
-from blend_daemon.engine.painterly import strength
-from blend_daemon.engine.painting import COARSE, FINE, Layers, Painting, Scene, Weights
-from blend_daemon.engine.pixels import Box, Floats
-from blend_daemon.engine.poisson import Surroundings
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.methods import paper
+from blend_daemon.engine.optimise.loop import Steps, minimise
+from blend_daemon.engine.painting import recolour
+from blend_daemon.engine.painting.harmonise import Harmony, Start, harmonise, palette
+from blend_daemon.engine.painting.objective import COARSE, FINE, Layers, Painting, Scene, Weights
+from blend_daemon.engine.painting.strength import strength
 from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.raster.axes import from_axes, to_axes
+from blend_daemon.engine.raster.filters import guided_by_luma
+from blend_daemon.engine.raster.pixels import Box, Floats
+from blend_daemon.engine.raster.problem import Problem
+from blend_daemon.engine.raster.surroundings import Surroundings
 from blend_daemon.engine.run import Run, at_once, in_box, working_size
 from blend_protocol.presets import Parameters
 
@@ -78,8 +79,10 @@ def _painted(run: Run) -> Steps:
     costs = [(scale.evaluations, scale.factor**2 * (1.0 if scale.layers is COARSE else 0.5)) for scale in scales]
 
     start = _start(around, whole, run.parameters)
-    measured = strength(features, _scene(around, bank, start, start.colours, used, working / 4), bank)
-    if _amount(run.parameters, measured) < FAINT:
+    small = _scene(around, bank, start, start.colours, used, working / 4)
+    there = bool((small.mask > 0).any())  # an object of a pixel or two is too small for a brush
+    measured = strength(features, small, bank) if there else 0.0
+    if not there or _amount(run.parameters, measured) < FAINT:
         lit = in_box(_covering(around, start, start.colours + start.light), window, problem.box)
         return (yield from at_once(run, "stage 1", lit))
     run.plan(costs)
@@ -136,7 +139,7 @@ def _start(around: Surroundings, whole: Tensor, parameters: Parameters) -> Start
 
 def _settled(colours: Tensor, painted: Tensor) -> Tensor:
     """Without the coloured specks that losses of features leave in what was painted: its chroma follows the luma's strokes. (c, h, w)."""
-    if len(colours) == 1:
+    if len(painted) == 1:
         return colours
     luma, chroma = to_axes(colours)[:1], to_axes(painted)[1:]
     change = guided_by_luma(chroma, luma, *SETTLED) - chroma
