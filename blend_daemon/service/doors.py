@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 import zmq
 import zmq.asyncio
 
-from blend_protocol import framing, keys, limits, messages, runtime
+from blend_protocol import framing, keys, messages, runtime
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message
 
 log = logging.getLogger("blend_daemon")
 
+HERE, ELSEWHERE = b"here", b"elsewhere"  # domains of CURVE: who may come in at which socket
 HEARTBEAT = 2000  # ms between signs of life on TCP; 5 of them missing, the connection is given up
 GRACE = 40.0  # s that a client on TCP may be away before its job is: a cut of 30 s, and the time to connect again
 UNSENT = 256  # messages that wait for one client; more are dropped
@@ -119,9 +120,12 @@ class Door:
         """Make the Unix socket's file again if somebody has tidied it away; connections that there are do not notice."""
         if not self.remote and not runtime.socket_path().exists():
             log.warning("the socket's file has gone, and is made again")
-            with suppress(zmq.ZMQError, BlendError):  # its folder may be beyond us: tried again soon
+            with suppress(zmq.ZMQError, BlendError, OSError):  # its folder may be beyond us: tried again soon
                 runtime.private_dir(runtime.runtime_dir())
-                self.socket.bind(runtime.address())
+                if runtime.unix_sockets():
+                    self.socket.bind(runtime.address())
+                else:
+                    runtime.write_private(runtime.socket_path(), self.address)
 
     @property
     def address(self) -> str:
@@ -139,8 +143,22 @@ def own(message: Message, key: str) -> Message:
 
 
 def local(context: zmq.asyncio.Context) -> Door:
-    """The Unix socket of this user."""
-    return Door(_router(context, runtime.address()), 0.0, remote=False)
+    """The socket of this user: a Unix socket, or one on loopback that lets in this computer's own key; then `admit` must run.
+
+    Raises BlendError `socket-failed`, `keys`.
+    """
+    try:
+        if runtime.unix_sockets():
+            return Door(_router(context, runtime.address()), 0.0, remote=False)
+        door = Door(_router(context, "tcp://127.0.0.1:*", **_curve(HERE)), 0.0, remote=False)
+        runtime.write_private(runtime.socket_path(), door.address)
+        return door
+    except zmq.ZMQError as error:
+        raise BlendError(
+            "socket-failed",
+            f"The socket {runtime.socket_path()} cannot be made: {error.strerror}.",
+            "Set BLEND_DAEMON_RUNTIME_DIR to a folder on a local disk with a short path, for the daemon and for GIMP.",
+        ) from error
 
 
 def tells_users() -> bool:
@@ -160,15 +178,16 @@ def own_user_only(socket: zmq.Socket[Any]) -> bool:
 
 def remote(context: zmq.asyncio.Context, address: str) -> Door:
     """A TCP socket for paired computers; `admit` must run. Raises BlendError `listen-failed`."""
-    own = keys.own("server")
     try:
-        return Door(
-            _router(context, address, curve_server=True, curve_secretkey=own.secret, zap_domain=b"blend-daemon"), GRACE, remote=True
-        )
+        return Door(_router(context, address, **_curve(ELSEWHERE)), GRACE, remote=True)
     except zmq.ZMQError as error:
         raise BlendError(
             "listen-failed", f"The daemon cannot listen at {address}: {error.strerror}.", "Choose another port or host."
         ) from error
+
+
+def _curve(domain: bytes) -> dict[str, Any]:
+    return {"curve_server": True, "curve_secretkey": keys.own("server").secret, "zap_domain": domain}
 
 
 def _router(context: zmq.asyncio.Context, address: str, **security: Any) -> zmq.asyncio.Socket:
@@ -176,7 +195,7 @@ def _router(context: zmq.asyncio.Context, address: str, **security: Any) -> zmq.
     for option, value in security.items():  # must come before bind
         setattr(socket, option, value)
     socket.router_mandatory = True  # a client that has gone must be noticed: its job would compute for nobody
-    socket.maxmsgsize = limits.MAX_PIXELS * 4 * 4  # float32, four channels; ZeroMQ refuses a larger frame before it allocates it
+    socket.maxmsgsize = framing.FRAME_LIMIT
     socket.sndhwm = UNSENT
     socket.linger = 1000
     if security:
@@ -197,14 +216,18 @@ def zap(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
 
 
 async def admit(socket: zmq.asyncio.Socket) -> None:
-    """Answer ZeroMQ: yes to a CURVE key that is paired, no to everything else."""
+    """Answer ZeroMQ: yes to a CURVE key that is paired, on loopback to this computer's own alone, no to everything else."""
     while True:
-        version, request, _domain, address, _identity, mechanism, *credentials = await socket.recv_multipart()
+        version, request, domain, address, _identity, mechanism, *credentials = await socket.recv_multipart()
         key = credentials[0].hex() if mechanism == b"CURVE" and len(credentials) == 1 else ""
-        name = _name(key)
+        name = _name(key) if domain == ELSEWHERE else _own_name(key)
         log.info("%s from %s", f"{name} connects" if name else "refused a client that is not paired,", address.decode("ascii", "replace"))
         answer = [b"200", b"OK", key.encode()] if name else [b"400", b"not paired", b""]
         await socket.send_multipart([version, request, *answer, b""])
+
+
+def _own_name(key: str) -> str | None:
+    return "a program here" if key == keys.own("client").public.hex() else None
 
 
 def _name(key: str) -> str | None:

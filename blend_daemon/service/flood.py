@@ -8,13 +8,11 @@ in the middle of a message: first those on which bytes arrive, then, if that was
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import math
 import os
 import socket
 import struct
-import termios
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -75,6 +73,9 @@ async def watch(doors: Sequence[Door], limit: int, explained: Callable[[], int],
 def _close(door: Door, since: float, everybody: bool, spared: Collection[int]) -> int:
     """Close the door's connections that have finished no message since then, but those spared; if not everybody, those on which bytes
     arrive."""
+    import fcntl  # only here, where there is a /proc
+    import termios
+
     closed = 0
     for descriptor, connection in _connections(door):
         with closing(connection):

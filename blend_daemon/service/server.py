@@ -88,8 +88,9 @@ class Server:
         """
         tasks: list[asyncio.Task[Any]] = []
         _remove_sockets()  # left by a daemon that was killed; the lock is ours
-        if self._listen:
+        if self._listen or not runtime.unix_sockets():
             tasks.append(asyncio.create_task(doors.admit(doors.zap(self._context))))
+        if self._listen:
             door = doors.remote(self._context, self._listen)
             self._listen = door.address
             self._doors.append(door)

@@ -66,8 +66,9 @@ def _die_with_parent() -> None:
 def _work(socket: zmq.Socket, message: Message, device: str) -> Message:
     job = {"job": message.header["job"]}
     try:
-        problem, parameters = _task(message, device)
+        problem, parameters, notes = _task(message, device)
         result = engine.blend(problem, parameters, _Observer(socket, message, device))
+        result.report["notes"] += notes
     except engine.Cancelled:
         return Message("cancelled", job)
     except BlendError as error:
@@ -78,20 +79,24 @@ def _work(socket: zmq.Socket, message: Message, device: str) -> Message:
 def _sketch(message: Message, device: str) -> Message:
     job = {"job": message.header["job"]}
     try:
-        problem, parameters = _task(message, device)
+        problem, parameters, _notes = _task(message, device)
         return Message("sketched", {**job, "box": list(problem.box)}, {"layer": _raster(engine.sketch(problem, parameters))})
     except BlendError as error:
         return _failed(error, job)
 
 
-def _task(message: Message, device: str) -> tuple[Problem, Parameters]:
+def _task(message: Message, device: str) -> tuple[Problem, Parameters, list[str]]:
+    """What to blend, and what of the mask was understood in one way of several."""
+    from blend_daemon.engine.raster.mask import understood_in
+
     rasters = {name: _array(raster) for name, raster in message.rasters.items()}
     given = dict(message.header["parameters"])
     if given.get("device", "auto") == "auto":
         given["device"] = device
     parameters = engine.Parameters.from_mapping(given)
-    problem = engine.Problem.from_arrays(rasters["source"], rasters["target"], rasters.get("mask"), tuple(message.header["offset"]))
-    return problem, parameters
+    source, mask, notes = understood_in(rasters["source"], rasters.get("mask"))
+    problem = engine.Problem.from_arrays(source, rasters["target"], mask, tuple(message.header["offset"]))
+    return problem, parameters, notes
 
 
 def _failed(error: BlendError, job: dict[str, str]) -> Message:
