@@ -31,6 +31,7 @@ log = logging.getLogger("blend_daemon")
 TICK = 0.5  # s between two looks at a worker
 LOADING = 120.0  # s of silence that a worker is allowed at least while it loads its network
 PAUSE = 1.0  # s before another is started: one that dies at once must not make the machine busy
+LONGEST_PAUSE = 30.0  # s, where no process can be started at all
 MEMORY_SHARE = 0.75  # of the machine's memory, for all workers together
 
 
@@ -86,6 +87,7 @@ class Worker:
         self.starts = 0
         self.ready = False
         self._spoke = False
+        self._failures = 0  # tries to start a process, since the last that succeeded
         self._sliders: dict[str, float] = {}  # to be told when it has taken what it was told before
         self._taking = False
         self._wanted = asyncio.Event()
@@ -173,7 +175,18 @@ class Worker:
         """Keep a process as long as one is wanted. Runs until cancelled."""
         while True:
             await self._wanted.wait()
-            await self._start()
+            try:
+                await self._start()
+            except (OSError, zmq.ZMQError) as error:
+                self._failures += 1
+                self._wanted.clear()  # tried again when somebody asks, less and less often
+                if self._socket:
+                    self._socket.close(0)
+                log.error("worker %d: no process: %s", self.number, error)
+                await self._pool.ended(self, Ending("worker-died", f"could not start: {error}", runtime.DOCTOR, False))
+                await asyncio.sleep(min(PAUSE * 2**self._failures, LONGEST_PAUSE))
+                continue
+            self._failures = 0
             assert self._process
             tasks: list[asyncio.Task[Any]] = [asyncio.create_task(part) for part in (self._process.wait(), self._watch(), self._hear())]
             reading = asyncio.create_task(self._read_errors())
@@ -218,7 +231,7 @@ class Worker:
         command = [sys.executable, "-m", "blend_daemon.service.worker", address, self._wish]
         self._process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-            env=self._pool.environment,
+            env=self._pool.environment, start_new_session=True,  # Ctrl+C on the daemon's terminal is the broker's: it parks the job
         )  # fmt: skip
 
     async def _hear(self) -> Ending:

@@ -31,6 +31,7 @@ log = logging.getLogger("blend_daemon")
 
 BEING_WRITTEN = 4  # results on their way to the disk, beyond which no job is started
 TICK = 1.0  # s between two looks at whether clients are still there
+SLICE = 0.01  # s that clients' messages are read before everything else has its turn
 TIDY = 60.0  # s between two looks for results that are too old
 FINISHING = 5.0  # s that jobs are given to end by themselves when the daemon stops
 PARKING = 8.0  # s after which it waits no longer
@@ -200,9 +201,13 @@ class Server:
     # clients
 
     async def _hear_clients(self, door: Door) -> None:
+        rested = time.monotonic()
         while True:
             client, frames = await door.receive()
             self._heard = time.monotonic()
+            if self._heard - rested > SLICE:  # `receive` does not wait while there are messages
+                await asyncio.sleep(0)
+                rested = time.monotonic()
             try:
                 message = messages.check(framing.decode(frames), messages.FROM_CLIENT)
                 await self._answer(client, doors.own(message, client.key))

@@ -48,8 +48,7 @@ if "serve" in sys.orig_argv:
 @pytest.fixture
 def lingering(fresh_daemon):
     """A daemon whose worker is just ending for want of work."""
-    (fresh_daemon.folder / "sitecustomize.py").write_text(LINGERING)
-    fresh_daemon.environment["PYTHONPATH"] = str(fresh_daemon.folder)
+    fresh_daemon.meddle(LINGERING)
     fresh_daemon.start("--idle-release", "0.001")
     with Client(fresh_daemon.address) as client:
         wait_for(client, lambda _: (fresh_daemon.folder / "decided").exists())
