@@ -23,7 +23,7 @@ from PIL import Image
 from quality import FIGURES, cases, offset, part, score
 
 from blend_daemon.engine import Parameters, Problem, blend, composite, deep, harmonise, matching
-from blend_daemon.methods import SLIDERS
+from blend_protocol.methods import SLIDERS
 
 LOSSES = ("content", "style", "histogram", "chroma", "tone")
 

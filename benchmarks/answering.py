@@ -24,7 +24,7 @@ import numpy as np
 from daemons import Daemon, idle, raster, until
 from skimage import data, transform
 
-from blend_daemon.protocol.client import Client
+from blend_protocol.client import Client
 
 LONG = {"preset": "standard", "iterations": 2000}
 

@@ -25,8 +25,8 @@ from daemons import until
 from scene import Scene, scene_of_its_own
 from wire_faults import dealer, submission
 
-from blend_daemon.protocol import framing
-from blend_daemon.protocol.framing import Message
+from blend_protocol import framing
+from blend_protocol.framing import Message
 
 GROWTH = 5.0  # % of the broker's memory, after a tenth of the messages
 WARM = 100_000  # messages below which growth is told and not judged: the first ten thousand make the allocator take a few MB once

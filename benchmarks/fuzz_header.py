@@ -14,8 +14,8 @@ import sys
 import atheris
 
 with atheris.instrument_imports():
-    from blend_daemon.errors import BlendError
-    from blend_daemon.protocol import framing, messages
+    from blend_protocol import framing, messages
+    from blend_protocol.errors import BlendError
 
 
 def one(data: bytes) -> None:

@@ -21,7 +21,7 @@ from skimage.transform import resize
 
 from blend_daemon.engine import Parameters, Problem, blend, composite
 from blend_daemon.engine.poisson import Surroundings, poisson_blend
-from blend_daemon.methods import METHODS
+from blend_protocol.methods import METHODS
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray]
 PATIENCE = 4

@@ -24,8 +24,8 @@ import load
 from daemons import kept, until
 from scene import Scene, new_id, scene_of_its_own
 
-from blend_daemon.protocol import messages
-from blend_daemon.protocol.client import Message
+from blend_protocol import messages
+from blend_protocol.client import Message
 
 GROWTH = 5.0  # % of memory
 KINDS: list[dict[str, Any]] = [{"iterations": n, "seed": n, "colour": colour} for n in (3, 4, 6) for colour in (20, 50, 80)]

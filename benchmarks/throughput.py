@@ -28,8 +28,8 @@ import zmq
 from daemons import raster, until
 from scene import ME, Scene, new_id, scene_of_its_own
 
-from blend_daemon.protocol.framing import Message
 from blend_daemon.service.store import Store
+from blend_protocol.framing import Message
 
 
 def echo(address: str, size: int) -> None:

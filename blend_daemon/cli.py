@@ -13,10 +13,10 @@ import re
 import sys
 from collections.abc import Sequence
 
-from blend_daemon import __version__
 from blend_daemon.commands import COMMANDS
-from blend_daemon.errors import BlendError
 from blend_daemon.unforeseen import is_of_memory, unforeseen
+from blend_protocol import __version__
+from blend_protocol.errors import BlendError
 
 
 def parser() -> argparse.ArgumentParser:

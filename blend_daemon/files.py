@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 STDOUT = Path("-")
 READER = 5.0  # s that a pipe may wait for somebody who reads it

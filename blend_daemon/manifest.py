@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 PLANES = {"composite": 3, "mask": 1}  # what a model can be given, and its channels
 LAYOUTS = ("NCHW", "NHWC")

@@ -7,10 +7,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from blend_daemon.errors import BlendError
 from blend_daemon.manifest import Manifest
-from blend_daemon.methods import MODEL
-from blend_daemon.protocol import runtime
+from blend_protocol import runtime
+from blend_protocol.errors import BlendError
+from blend_protocol.methods import MODEL
 
 LARGEST = 1_000_000_000  # bytes of a model
 LARGEST_MANIFEST = 65_536

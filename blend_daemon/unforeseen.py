@@ -7,8 +7,7 @@ import sys
 import tempfile
 import traceback
 
-from blend_daemon import __version__
-from blend_daemon.protocol import runtime
+from blend_protocol import __version__, runtime
 
 # What libraries say when the system gives them no more: PyTorch's allocator, the C library, the loader of shared libraries.
 _NO_MEMORY = ("allocate memory", "out of memory", "failed to map segment")

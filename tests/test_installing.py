@@ -67,7 +67,7 @@ esac
 @pytest.mark.parametrize("extra", [[], ["test"]], ids=["program", "tests"])
 def test_an_environment_is_refreshed_when_the_program_changed_whatever_its_folder_is_called(folder, extra, tmp_path, monkeypatch):
     project, venv = tmp_path / folder / "project", tmp_path / folder / "venv"
-    for name in ("blend_daemon", "tools"):
+    for name in ("blend_daemon", "blend_protocol", "tools"):
         shutil.copytree(PROJECT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("requirements.lock", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, project)
@@ -85,9 +85,9 @@ def test_an_environment_is_refreshed_when_the_program_changed_whatever_its_folde
 
     assert refreshed()
     assert not refreshed()
-    with (project / "blend_daemon/errors.py").open("a") as file:
+    with (project / "blend_protocol/errors.py").open("a") as file:
         file.write("# changed")
     assert refreshed() == (not extra)  # for tests it is editable
-    (project / "blend_daemon/errors.py").rename(project / "blend_daemon/mistakes.py")
+    (project / "blend_protocol/errors.py").rename(project / "blend_protocol/mistakes.py")
     assert refreshed() == (not extra)
     assert not refreshed()

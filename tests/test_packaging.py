@@ -30,7 +30,12 @@ def built(tmp_path_factory) -> Path:
 
 
 def test_wheel_and_sdist_hold_the_whole_package(built):
-    needed = {path.relative_to(PROJECT).as_posix() for path in (PROJECT / "blend_daemon").rglob("*") if path.is_file()}
+    needed = {
+        path.relative_to(PROJECT).as_posix()
+        for package in ("blend_daemon", "blend_protocol")
+        for path in (PROJECT / package).rglob("*")
+        if path.is_file()
+    }
     needed = {name for name in needed if "__pycache__" not in name}
     (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:

@@ -13,12 +13,12 @@ HEAVY = {"torch", "numpy", "scipy", "PIL", "pyvips"}
 @pytest.mark.parametrize(
     ("modules", "forbidden"),
     [
-        ("blend_daemon.protocol.client, blend_daemon.protocol.messages, blend_daemon.protocol.runtime", {*HEAVY, "blend_daemon.engine"}),
+        ("blend_protocol.client, blend_protocol.messages, blend_protocol.runtime", {*HEAVY, "blend_daemon.engine"}),
         ("blend_daemon.service.server, blend_daemon.service.jobs", {*HEAVY, "blend_daemon.engine"}),
         ("blend_daemon.engine.blending, blend_daemon.engine.paper", {"zmq", "blend_daemon.service", "gi"}),
-        ("blend_daemon.scores", {"torch", "PIL", "pyvips", "zmq", "blend_daemon.engine", "blend_daemon.protocol"}),
+        ("blend_daemon.scores", {"torch", "PIL", "pyvips", "zmq", "blend_daemon.engine", "blend_protocol"}),
         ("blend_daemon.comparison.compare, blend_daemon.comparison.blind", {"torch", "gi", "zmq", "blend_daemon.service"}),
-        ("blend_daemon.presets, blend_daemon.cli", {"torch", "numpy", "zmq"}),
+        ("blend_protocol.presets, blend_daemon.cli", {"torch", "numpy", "zmq"}),
     ],
 )
 def test_wall(modules, forbidden):

@@ -1,4 +1,4 @@
-"""Put the plug-in's folder together: its own files, the protocol, pyzmq for GIMP's Python, compiled catalogues.
+"""Put the plug-in's folder together: its own files, `blend_protocol`, pyzmq for GIMP's Python, compiled catalogues.
 
     python tools/assemble_plugin.py DEST --python-version 3.13 [--daemon-command COMMAND ...]
 
@@ -20,7 +20,6 @@ import polib
 
 NAME = "deep-image-blending"
 PROJECT = Path(__file__).resolve().parent.parent
-SHARED = ("__init__.py", "errors.py", "methods.py", "presets.py", "protocol")
 
 
 def assemble(dest: Path, python_version: str, daemon_command: list[str] | None) -> Path:
@@ -32,13 +31,7 @@ def assemble(dest: Path, python_version: str, daemon_command: list[str] | None) 
         shutil.copytree(PROJECT / "gimp_plugin" / NAME, folder, ignore=skip)
         (folder / f"{NAME}.py").chmod(0o755)
         vendor = folder / "vendor"
-        for name in SHARED:
-            path = PROJECT / "blend_daemon" / name
-            if path.is_dir():
-                shutil.copytree(path, vendor / "blend_daemon" / name, ignore=skip)
-            else:
-                (vendor / "blend_daemon").mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, vendor / "blend_daemon" / name)
+        shutil.copytree(PROJECT / "blend_protocol", vendor / "blend_protocol", ignore=skip)
         _install_pyzmq(vendor, python_version)
         for catalogue in sorted((PROJECT / "gimp_plugin" / NAME / "locale").glob("*.po")):
             compiled = folder / "locale" / catalogue.stem / "LC_MESSAGES" / f"{NAME}.mo"

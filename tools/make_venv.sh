@@ -21,7 +21,7 @@ fi
 
 # What is installed depends on these; the sum of them is left in the environment when all of it has succeeded.
 stamp=$(cat "$project/requirements.lock" "$project/pyproject.toml" "$0" | sha256sum)
-[ -n "$extra" ] || stamp="$stamp $(cd "$project" && find blend_daemon -type f ! -path '*/__pycache__/*' -exec sha256sum {} + | LC_ALL=C sort | sha256sum)"
+[ -n "$extra" ] || stamp="$stamp $(cd "$project" && find blend_daemon blend_protocol -type f ! -path '*/__pycache__/*' -exec sha256sum {} + | LC_ALL=C sort | sha256sum)"
 stamp="$stamp $project"
 if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ]; then
     exit 0
@@ -52,7 +52,7 @@ else
     # Built from a copy, so that the build leaves nothing in the source tree, which may not even be writable.
     copy=$(mktemp -d)
     trap 'rm -rf "$copy"' EXIT
-    cp -R "$project/blend_daemon" "$project/pyproject.toml" "$project/README.md" "$project/LICENSE" "$copy"
+    cp -R "$project/blend_daemon" "$project/blend_protocol" "$project/pyproject.toml" "$project/README.md" "$project/LICENSE" "$copy"
     pip install --quiet --constraint "$project/requirements.lock" "${copy}[install]"
     pip install --quiet --force-reinstall --no-deps "$copy"
 fi

@@ -17,7 +17,7 @@ TESTS = PROJECT / "tests/gimp"
 sys.path.insert(0, str(TESTS))
 from harness import DAEMON, Gimp  # noqa: E402 - found by the line above
 
-from blend_daemon.protocol import runtime  # noqa: E402
+from blend_protocol import runtime  # noqa: E402
 
 
 def main() -> int:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from blend_daemon.errors import BlendError
-from blend_daemon.methods import CONSTRAINTS, LOSSES, METHODS, SLIDERS, SOLVERS
-from blend_daemon.presets import PRESETS
+from blend_protocol.errors import BlendError
+from blend_protocol.methods import CONSTRAINTS, LOSSES, METHODS, SLIDERS, SOLVERS
+from blend_protocol.presets import PRESETS
 
 if TYPE_CHECKING:
     from blend_daemon.engine.pixels import Box, Raster
@@ -174,7 +174,7 @@ def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Ba
 
     import numpy as np
 
-    from blend_daemon.protocol.client import Client, Raster
+    from blend_protocol.client import Client, Raster
 
     def raster(array: Any) -> Raster:
         array = np.ascontiguousarray(array)

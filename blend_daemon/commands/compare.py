@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blend_daemon.errors import BlendError
-from blend_daemon.methods import METHODS, MODEL
-from blend_daemon.presets import PRESETS
+from blend_protocol.errors import BlendError
+from blend_protocol.methods import METHODS, MODEL
+from blend_protocol.presets import PRESETS
 
 if TYPE_CHECKING:
     from blend_daemon.comparison.measure import Trial

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from blend_daemon import __version__
-from blend_daemon.errors import BlendError
+from blend_protocol import __version__
+from blend_protocol.errors import BlendError
 
 PLUGIN = "deep-image-blending"
 INSTALL = "Run install.sh again."
@@ -88,8 +88,8 @@ def _privacy() -> Finding:
 
 
 def _daemon() -> Finding:
-    from blend_daemon.protocol import runtime
-    from blend_daemon.protocol.client import Client
+    from blend_protocol import runtime
+    from blend_protocol.client import Client
 
     try:
         if runtime.runtime_dir().exists():
@@ -116,9 +116,9 @@ def _trial() -> Finding:
     import numpy as np
 
     from blend_daemon.engine import Parameters, Problem, blend
-    from blend_daemon.protocol import runtime
-    from blend_daemon.protocol.client import Client, Raster
     from blend_daemon.service import lock
+    from blend_protocol import runtime
+    from blend_protocol.client import Client, Raster
 
     y, x = np.mgrid[:64, :64]
     target = np.stack([x * 3, y * 3, (x ^ y) & 255], axis=2).astype(np.uint8)
@@ -178,7 +178,7 @@ def _plugin(folder: Path) -> Finding:
         return Finding(what, False, f"{main.name} is missing, or the folder has another name.", INSTALL)
     if not os.access(main, os.X_OK):
         return Finding(what, False, f"{main} is not executable, so GIMP ignores it.", f"Run `chmod +x {main}`.")
-    vendored = folder / "vendor/blend_daemon/__init__.py"
+    vendored = folder / "vendor/blend_protocol/__init__.py"
     version = re.search(r'__version__ = "(.*)"', vendored.read_text()) if vendored.is_file() else None
     if not version or version[1] != __version__:
         return Finding(what, False, f"is of version {version[1] if version else '?'}, the daemon of {__version__}.", INSTALL)

@@ -11,7 +11,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from blend_daemon.protocol import keys
+    from blend_protocol import keys
 
     for side in ("server", "client"):
         print(f"{side} {keys.own(side).public.hex()}")

@@ -26,8 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from blend_daemon.errors import BlendError
-    from blend_daemon.protocol import keys
+    from blend_protocol import keys
+    from blend_protocol.errors import BlendError
 
     if args.daemon and (len(args.daemon) != 3 or args.add or args.remove or args.list):
         raise BlendError("pair-invalid", "A daemon is named by NAME, ADDRESS and KEY.", "`blend-daemon pair` on its computer prints them.")
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _host() -> str:
-    from blend_daemon.protocol import keys
+    from blend_protocol import keys
 
     name = socket.gethostname().partition(".")[0]
     return name if keys.NAME.fullmatch(name) else "NAME"
@@ -60,8 +60,8 @@ def _host() -> str:
 
 def _address() -> str:
     """Where the daemon listens; if it does not, what to tell the user."""
-    from blend_daemon.protocol import runtime
-    from blend_daemon.protocol.client import Client
+    from blend_protocol import runtime
+    from blend_protocol.client import Client
 
     listen = None
     if runtime.socket_path().exists():

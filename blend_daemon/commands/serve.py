@@ -77,9 +77,9 @@ def run(args: argparse.Namespace) -> int:
     import resource
     from logging.handlers import RotatingFileHandler
 
-    from blend_daemon.errors import BlendError
-    from blend_daemon.protocol import keys, runtime
     from blend_daemon.service import lock
+    from blend_protocol import keys, runtime
+    from blend_protocol.errors import BlendError
 
     if args.listen:
         keys.tcp(args.listen)

@@ -17,8 +17,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from blend_daemon.protocol import runtime
-    from blend_daemon.protocol.client import Client
+    from blend_protocol import runtime
+    from blend_protocol.client import Client
 
     status = None
     if args.daemon or runtime.socket_path().exists():

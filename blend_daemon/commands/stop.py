@@ -17,9 +17,9 @@ def run(args: argparse.Namespace) -> int:
     import os
     import signal
 
-    from blend_daemon.errors import BlendError
-    from blend_daemon.protocol import runtime
     from blend_daemon.service import lock
+    from blend_protocol import runtime
+    from blend_protocol.errors import BlendError
 
     # By a signal, not by the protocol: a daemon of another version must be stopped too.
     pid = lock.holder(runtime.runtime_dir())

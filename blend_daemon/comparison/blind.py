@@ -26,7 +26,7 @@ from blend_daemon.comparison.compare import picture
 from blend_daemon.comparison.measure import Trial
 from blend_daemon.comparison.pictures import bytes_of
 from blend_daemon.comparison.report import filled
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 KEY, PAGE, PICTURES = "key.sealed", "vote.html", "pictures"
 FORMAT = "blend-daemon blind test 1"

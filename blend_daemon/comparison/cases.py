@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blend_daemon.errors import BlendError
 from blend_daemon.files import same
+from blend_protocol.errors import BlendError
 
 if TYPE_CHECKING:
     from blend_daemon.images import Scene

@@ -17,8 +17,8 @@ from blend_daemon.comparison import files, report, sheet
 from blend_daemon.comparison.cases import Case
 from blend_daemon.comparison.measure import Measurer, Trial
 from blend_daemon.comparison.pictures import Bytes, View, aligned, bytes_of
-from blend_daemon.errors import BlendError
 from blend_daemon.unforeseen import unforeseen
+from blend_protocol.errors import BlendError
 
 SHEET, REPORT = "sheet.png", "report.html"
 

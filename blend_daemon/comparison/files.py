@@ -10,8 +10,8 @@ from pathlib import Path
 
 from blend_daemon import files
 from blend_daemon.comparison.measure import Trial
-from blend_daemon.errors import BlendError
 from blend_daemon.scores import FIGURES
+from blend_protocol.errors import BlendError
 
 TABLE = "results.csv"
 COLUMNS = ("case", "method", *FIGURES, "seconds", "peak_mb", "failure")

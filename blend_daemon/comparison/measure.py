@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from blend_daemon.comparison.cases import Case
-from blend_daemon.errors import BlendError
 from blend_daemon.unforeseen import is_of_memory, unforeseen
+from blend_protocol.errors import BlendError
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import pyvips
 
 from blend_daemon.comparison.measure import Trial
 from blend_daemon.comparison.pictures import Bytes, View, crop, insets
-from blend_daemon.methods import find
 from blend_daemon.scores import FIGURES, HIGHER_IS_BETTER
+from blend_protocol.methods import find
 
 LONGEST = 1600  # px: a larger picture is shown smaller; the files beside the report have every pixel
 

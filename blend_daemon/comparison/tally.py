@@ -10,7 +10,7 @@ from typing import Any
 
 from blend_daemon.comparison.blind import FORMAT, Key
 from blend_daemon.comparison.ranking import Choice, Rank
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 LARGEST = 10_000_000  # bytes of a file of votes
 

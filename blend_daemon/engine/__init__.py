@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from blend_daemon.presets import Parameters
+from blend_protocol.presets import Parameters
 
 # Read by torch's OpenMP when it is loaded. Threads that spin for long while they wait make a blend many times slower as soon as
 # anything else, such as GIMP, wants the cores; threads that never spin make it a fifth slower when nothing does.

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from blend_daemon import __version__
 from blend_daemon.engine import device as devices
 from blend_daemon.engine import methods
 from blend_daemon.engine.losses import STYLE_LAYERS
@@ -19,8 +18,9 @@ from blend_daemon.engine.pixels import Box, Raster
 from blend_daemon.engine.problem import Problem
 from blend_daemon.engine.progress import Observer
 from blend_daemon.engine.run import Run, preview
-from blend_daemon.errors import BlendError
-from blend_daemon.presets import Parameters, Preset
+from blend_protocol import __version__
+from blend_protocol.errors import BlendError
+from blend_protocol.presets import Parameters, Preset
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from blend_daemon.engine.poisson import Surroundings
 from blend_daemon.engine.problem import Problem
 from blend_daemon.engine.progress import Directive
 from blend_daemon.engine.run import Run, at_once, in_box, working_size
-from blend_daemon.presets import Parameters
+from blend_protocol.presets import Parameters
 
 CONTEXT = 32  # px of target around the mask that the network sees, and whose colours are the object's surroundings
 BANK_PIXELS = 300_000  # of the target around the object, at the working scale, that strokes are taken from

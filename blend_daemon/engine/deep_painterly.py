@@ -40,7 +40,7 @@ from blend_daemon.engine.pixels import Box, Floats
 from blend_daemon.engine.poisson import Surroundings
 from blend_daemon.engine.progress import Directive
 from blend_daemon.engine.run import Run, in_box, working_size
-from blend_daemon.presets import Parameters
+from blend_protocol.presets import Parameters
 
 REFERENCE = "conv4_1"  # of the content, and of the matches of pass 2
 FIRST_LAYERS = ("conv3_1", "conv4_1")

@@ -11,7 +11,7 @@ import torch
 
 from blend_daemon.engine import weights
 from blend_daemon.engine.features import Features
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 ALONE = 300_000  # pixels up to which one thread was the fastest for element-wise sums, measured on two cores (docs/engine.md)
 

@@ -10,8 +10,8 @@ from blend_daemon.engine import classical, combined, deep, deep_painterly, learn
 from blend_daemon.engine.optimise import Steps
 from blend_daemon.engine.pixels import Floats
 from blend_daemon.engine.run import Run
-from blend_daemon.methods import MODEL, Method, find
-from blend_daemon.presets import Parameters
+from blend_protocol.methods import MODEL, Method, find
+from blend_protocol.presets import Parameters
 
 FUNCTIONS: Mapping[str, Callable[[Run], Steps]] = {
     "deep": deep.deep,

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from blend_daemon.engine.limited import Failed, Limit, T, TimeIsUp
-from blend_daemon.errors import BlendError
 from blend_daemon.manifest import PLANES, Manifest
+from blend_protocol.errors import BlendError
 
 STANDARD = ("", "ai.onnx")  # the domains of the standard's operators
 

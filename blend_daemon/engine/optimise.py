@@ -15,7 +15,7 @@ from torch import Tensor
 from blend_daemon.engine.lbfgs import LBFGS
 from blend_daemon.engine.pixels import Floats
 from blend_daemon.engine.progress import Directive
-from blend_daemon.presets import Parameters
+from blend_protocol.presets import Parameters
 
 
 @dataclass(frozen=True)

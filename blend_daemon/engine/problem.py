@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from blend_daemon.engine.pixels import DTYPES, Box, Floats, Raster, from_float, grey, split_alpha, to_float
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 LARGEST = 65504.0  # of a float raster: the largest half float, which no high dynamic range picture exceeds
 

@@ -17,8 +17,8 @@ from blend_daemon.engine.optimise import Step, Steps, Word
 from blend_daemon.engine.pixels import Box, Floats, Raster, from_float
 from blend_daemon.engine.problem import Problem
 from blend_daemon.engine.progress import Cancelled, Clock, Directive, Observer, Progress
-from blend_daemon.errors import BlendError
-from blend_daemon.presets import Parameters, Preset
+from blend_protocol.errors import BlendError
+from blend_protocol.presets import Parameters, Preset
 
 
 class Run:

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import splu
 from torch import Tensor
 
 from blend_daemon.engine.poisson import PoissonSolver
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 Steps = Iterator[tuple[Tensor, float, int]]
 TOLERANCE = 0.25 / 255

@@ -24,8 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from blend_daemon.engine.features import LAYERS
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import runtime
+from blend_protocol import runtime
+from blend_protocol.errors import BlendError
 
 Say = Callable[[str], None]
 

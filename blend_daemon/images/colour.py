@@ -11,9 +11,9 @@ import imagecodecs
 import numpy as np
 
 from blend_daemon.engine.pixels import Raster, split_alpha
-from blend_daemon.errors import BlendError
 from blend_daemon.images.exif import Exif
 from blend_daemon.images.picture import Picture
+from blend_protocol.errors import BlendError
 
 _D65 = (0.3127, 0.3290)
 _BT709 = (0.640, 0.330, 0.300, 0.600, 0.150, 0.060)

@@ -11,8 +11,8 @@ from scipy import ndimage
 from scipy.stats import norm
 
 from blend_daemon.engine.pixels import Raster, split_alpha, to_float
-from blend_daemon.errors import BlendError
 from blend_daemon.images.picture import Picture
+from blend_protocol.errors import BlendError
 
 _COLOUR_NOISE = 16 / 255  # how far the channels of a grey mask may differ: JPEG's colours
 _FAINT = 16  # of 255: a mask with nothing brighter holds labels or noise, not opacities

@@ -15,10 +15,10 @@ import pyvips
 from PIL import Image
 
 from blend_daemon.engine.pixels import split_alpha
-from blend_daemon.errors import BlendError
 from blend_daemon.images import colour, exif, iptc, png, tiff
 from blend_daemon.images.picture import About, Picture
-from blend_daemon.protocol.limits import MAX_PIXELS
+from blend_protocol.errors import BlendError
+from blend_protocol.limits import MAX_PIXELS
 
 logging.getLogger("pyvips").setLevel(logging.ERROR)
 

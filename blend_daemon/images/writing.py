@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from blend_daemon.engine.pixels import Raster
-from blend_daemon.errors import BlendError
 from blend_daemon.files import is_stream
 from blend_daemon.images import colour, iptc, png, tiff, xmp
 from blend_daemon.images.exif import Exif
 from blend_daemon.images.picture import Picture
+from blend_protocol.errors import BlendError
 
 
 class Kept(NamedTuple):

@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from blend_daemon import __version__, models
-from blend_daemon.protocol import framing, runtime
-from blend_daemon.protocol.framing import Message
+from blend_daemon import models
 from blend_daemon.service import memory
 from blend_daemon.service.jobs import Queue
 from blend_daemon.service.pool import Worker
 from blend_daemon.service.store import Entry, Store
+from blend_protocol import __version__, framing, runtime
+from blend_protocol.framing import Message
 
 
 def status(workers: Sequence[Worker], queue: Queue, store: Store, ends: Counter[str], uptime: float, listen: str | None) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import zmq
 import zmq.asyncio
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, keys, limits, messages, runtime
-from blend_daemon.protocol.framing import Message
+from blend_protocol import framing, keys, limits, messages, runtime
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Message
 
 log = logging.getLogger("blend_daemon")
 

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from blend_daemon.methods import SLIDERS
-from blend_daemon.presets import Parameters
+from blend_protocol.methods import SLIDERS
+from blend_protocol.presets import Parameters
 
 RECENT = 9  # jobs of a kind that are looked back on
 KINDS = 256  # that are remembered; clients make up as many as they like

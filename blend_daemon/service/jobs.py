@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 PER_OWNER = 8
 IN_ALL = 64

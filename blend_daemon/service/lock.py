@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 
 class AlreadyRunning(BlendError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 REQUEST_LIMIT = 8192  # bytes
 ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})  # of a label's value

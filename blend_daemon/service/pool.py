@@ -19,12 +19,12 @@ from typing import Any
 import zmq
 import zmq.asyncio
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, runtime
-from blend_daemon.protocol.framing import Message
 from blend_daemon.service import memory
 from blend_daemon.service.doors import own_user_only
 from blend_daemon.service.jobs import Job
+from blend_protocol import framing, runtime
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Message
 
 log = logging.getLogger("blend_daemon")
 

@@ -15,17 +15,16 @@ from typing import Any
 import zmq
 import zmq.asyncio
 
-from blend_daemon import __version__
-from blend_daemon.errors import BlendError
-from blend_daemon.methods import SLIDERS
-from blend_daemon.protocol import framing, messages, runtime
-from blend_daemon.protocol.framing import Message
 from blend_daemon.service import answers, doors, estimate, flood, metrics
 from blend_daemon.service.doors import Door, Peer
 from blend_daemon.service.jobs import ENDED, IN_ALL, PICTURES, Job, Queue, State
 from blend_daemon.service.notify import notify
 from blend_daemon.service.pool import Ending, Limits, Pool, Worker
 from blend_daemon.service.store import Store
+from blend_protocol import __version__, framing, messages, runtime
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Message
+from blend_protocol.methods import SLIDERS
 
 log = logging.getLogger("blend_daemon")
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, messages, runtime
-from blend_daemon.protocol.framing import Message
+from blend_protocol import framing, messages, runtime
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Message
 
 log = logging.getLogger("blend_daemon")
 

@@ -13,8 +13,8 @@ from scene import View
 from sketcher import Sketcher
 from words import sentence
 
-from blend_daemon.errors import BlendError
-from blend_daemon.methods import METHODS
+from blend_protocol.errors import BlendError
+from blend_protocol.methods import METHODS
 
 TICK = 30  # ms
 SIZE = 210  # px, longer side of each picture

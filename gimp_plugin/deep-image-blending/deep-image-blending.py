@@ -145,7 +145,7 @@ def guarded(procedure, work):
     try:
         from words import sentence
 
-        from blend_daemon.errors import BlendError
+        from blend_protocol.errors import BlendError
 
         try:
             return procedure.new_return_values(work(), None)

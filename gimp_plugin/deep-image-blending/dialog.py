@@ -20,7 +20,7 @@ from session import Session, command
 from sketcher import Sketcher
 from words import sentence
 
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 TICK = 40  # ms between looks at the socket
 SKETCH = 340  # px, longer side of what sketches are made of

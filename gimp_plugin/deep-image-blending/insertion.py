@@ -13,8 +13,8 @@ from gi.repository import Gimp, GLib
 from options import SLIDER_NAMES, Options
 from scene import PARASITE, Subject
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol.framing import Raster
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Raster
 
 OPAQUE = {"uint8": 255, "uint16": 65535, "float32": 1.0}
 

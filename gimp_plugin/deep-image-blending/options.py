@@ -134,7 +134,7 @@ def method(config: Any) -> str:
 def uses(method: str) -> frozenset[str]:
     """The parameters that a method looks at."""
     # Not at the top: without the plug-in's vendor folder GIMP shall still register it, and hear what is missing when it is called.
-    from blend_daemon.methods import find
+    from blend_protocol.methods import find
 
     known = find(method)  # None: a model's name that cannot be one, which the daemon refuses
     return frozenset({"method", "preset", "seed", "device", *(known.uses if known else ())})
@@ -148,6 +148,6 @@ def used(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def sliders_of(preset: str) -> dict[str, float]:
     """Where a preset puts the sliders."""
-    from blend_daemon.presets import PRESETS as OF_THE_ENGINE
+    from blend_protocol.presets import PRESETS as OF_THE_ENGINE
 
     return {name: OF_THE_ENGINE[preset].sliders.get(name, NEUTRAL) for name in SLIDER_NAMES}

@@ -11,9 +11,9 @@ from gi.repository import Gdk, Gimp, GimpUi, Gio, GLib, Gtk
 from session import command
 from words import sentence
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import runtime
-from blend_daemon.protocol.client import Client
+from blend_protocol import runtime
+from blend_protocol.client import Client
+from blend_protocol.errors import BlendError
 
 TICK = 500  # ms between questions to the daemon
 TAIL = 16_384  # bytes of the log that are shown

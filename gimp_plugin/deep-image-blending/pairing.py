@@ -7,8 +7,8 @@ import socket
 from gi.repository import GLib, Gtk
 from words import sentence
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import keys
+from blend_protocol import keys
+from blend_protocol.errors import BlendError
 
 WORDS = ("blend-daemon", "pair")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from geometry import Rect, around, fitting
 from gi.repository import Gdk, GdkPixbuf, GLib, Gtk
 
-from blend_daemon.protocol.framing import Raster
+from blend_protocol.framing import Raster
 
 SIZE = 460  # px, width and height that the picture asks for
 CURVE = (340, 46)  # px, width and height of the curve of losses

@@ -7,7 +7,7 @@ from array import array
 from geometry import Rect, scaled
 from gi.repository import Gegl, Gimp
 
-from blend_daemon.protocol.framing import Raster
+from blend_protocol.framing import Raster
 
 TYPE_CODE = {"uint8": "B", "uint16": "H", "float32": "f"}
 BABL = {"uint8": "u8", "uint16": "u16", "float32": "float"}

@@ -10,8 +10,8 @@ import insertion
 from gi.repository import Gimp, GLib
 from session import command
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol.client import Client, Message, failure
+from blend_protocol.client import Client, Message, failure
+from blend_protocol.errors import BlendError
 
 PATIENCE = 20.0  # s for an answer of the daemon
 

@@ -16,8 +16,8 @@ from geometry import Rect, grown, intersection
 from gi.repository import Gegl, Gimp, GLib
 from options import Options
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol.framing import Raster
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Raster
 
 PARASITE = "deep-image-blending"
 CONTEXT = 2  # px of the source around the selection: gradients on its edge need the neighbours

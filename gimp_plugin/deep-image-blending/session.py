@@ -16,9 +16,9 @@ from gi.repository import Gimp, GLib
 from options import Options
 from scene import Scene, Subject
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import messages
-from blend_daemon.protocol.client import Client, Message, failure
+from blend_protocol import messages
+from blend_protocol.client import Client, Message, failure
+from blend_protocol.errors import BlendError
 
 
 def _(text):

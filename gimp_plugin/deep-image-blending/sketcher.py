@@ -8,8 +8,8 @@ from typing import Any
 
 from scene import View
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol.client import Client, Message
+from blend_protocol.client import Client, Message
+from blend_protocol.errors import BlendError
 
 LOADING = "worker-loading"
 PAUSE = 0.25  # s between two questions while the network loads

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gi.repository import GLib
 
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 SENTENCES = (  # (code, what a translation says)
     ("mask-off-target", "The object lies wholly outside the target. Move it onto the picture."),

@@ -19,7 +19,7 @@ from daemons import until
 from installed import here, started
 from pictures import load, save
 
-from blend_daemon.protocol.client import Client
+from blend_protocol.client import Client
 
 INSIDE = (slice(10 + 16, 10 + 48), slice(20 + 24, 20 + 56))
 

@@ -13,8 +13,8 @@ from pictures import load, save
 from PIL import Image, ImageCms
 
 from blend_daemon import images
-from blend_daemon.errors import BlendError
 from blend_daemon.images import colour, png
+from blend_protocol.errors import BlendError
 
 D65, BT709 = [0.3127, 0.3290, 1], [0.64, 0.33, 0.30, 0.60, 0.15, 0.06]
 LINEAR = imagecodecs.cms_profile("rgb", whitepoint=D65, primaries=BT709, gamma=1.0)

@@ -18,8 +18,8 @@ from pictures import load, save
 from PIL import Image
 
 from blend_daemon import images
-from blend_daemon.errors import BlendError
 from blend_daemon.images import exif
+from blend_protocol.errors import BlendError
 
 
 def refusal(path, role="target") -> BlendError:

@@ -10,7 +10,7 @@ import pyvips
 from pictures import save
 
 from blend_daemon import files, images
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 
 def write(path, raster, like):

@@ -10,9 +10,9 @@ from pictures import load, save
 from PIL import Image, ImageFilter
 
 from blend_daemon import images
-from blend_daemon.errors import BlendError
 from blend_daemon.images import Picture
 from blend_daemon.images.mask import mask_of
+from blend_protocol.errors import BlendError
 
 Y, X = np.mgrid[:160, :200]
 DISC = np.rint(np.clip(50.5 - np.hypot(Y - 80, X - 100), 0, 1) * 255).astype(np.uint8)

@@ -12,7 +12,7 @@ from pictures import load
 from blend_daemon.comparison import blind, tally
 from blend_daemon.comparison.compare import picture
 from blend_daemon.comparison.pictures import bytes_of
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 
 @pytest.fixture

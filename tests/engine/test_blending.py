@@ -11,8 +11,8 @@ import torch
 from blend_daemon import scores
 from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, composite, painting
 from blend_daemon.engine.blending import _attempts
-from blend_daemon.errors import BlendError
-from blend_daemon.presets import PRESETS
+from blend_protocol.errors import BlendError
+from blend_protocol.presets import PRESETS
 
 
 def run(problem, observe=None, **given):

@@ -12,7 +12,7 @@ from test_painting import disc, scene, strokes
 from blend_daemon.engine import deep_painterly as method
 from blend_daemon.engine import device as devices
 from blend_daemon.engine.lbfgs import LBFGS
-from blend_daemon.presets import Parameters
+from blend_protocol.presets import Parameters
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from test_blending import outside_is_untouched
 
 from blend_daemon import models
 from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, sketch
-from blend_daemon.errors import BlendError
 from blend_daemon.manifest import Manifest
+from blend_protocol.errors import BlendError
 
 
 def run(problem, name, observe=None, **given):

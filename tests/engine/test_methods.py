@@ -16,9 +16,9 @@ from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend
 from blend_daemon.engine.colour import statistics
 from blend_daemon.engine.poisson import PoissonSolver, residual
 from blend_daemon.engine.solvers import SOLVERS
-from blend_daemon.errors import BlendError
-from blend_daemon.methods import LOSSES, METHODS, find
-from blend_daemon.methods import SOLVERS as NAMES
+from blend_protocol.errors import BlendError
+from blend_protocol.methods import LOSSES, METHODS, find
+from blend_protocol.methods import SOLVERS as NAMES
 
 ALL = [*METHODS, "model:tint"]
 

@@ -7,8 +7,8 @@ import pytest
 
 from blend_daemon.engine.pixels import composite, from_float, to_float
 from blend_daemon.engine.problem import Problem
-from blend_daemon.errors import BlendError
-from blend_daemon.presets import Parameters
+from blend_protocol.errors import BlendError
+from blend_protocol.presets import Parameters
 
 SOURCE = np.full((10, 12, 3), 100, np.uint8)
 TARGET = np.full((20, 30, 3), 200, np.uint8)

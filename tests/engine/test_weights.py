@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from blend_daemon.engine import weights
 from blend_daemon.engine.features import LAYERS, MEAN, Features
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 REAL = weights.path()
 

@@ -13,7 +13,7 @@ from onnx_models import identity, tint, written
 from PIL import Image
 from skimage import data
 
-from blend_daemon.protocol import runtime
+from blend_protocol import runtime
 
 
 @pytest.fixture(scope="session", params=os.environ.get("GIMP_VERSIONS", "3.0").split(","))

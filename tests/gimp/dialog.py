@@ -16,7 +16,7 @@ from gi.repository import Gimp
 from inside import NAME, WORK, Client, blend, check, lost, picture, pixels, rectangle, shot
 from screen import GIMP, STATUS_BAR, launch, press, press_in_gimp, screenshot, settle, status_bar, until, window, windows, xdotool
 
-from blend_daemon.protocol import keys, runtime
+from blend_protocol import keys, runtime
 
 DIALOG, DAEMON, RECOVER, METHODS = "^Deep Image Blending", "^Blend Daemon", "^Recover Blends", "^Compare Methods"
 LOOK = 1.5  # s after which a picture of the running blend is taken

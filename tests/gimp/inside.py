@@ -14,7 +14,7 @@ gi.require_version("Gimp", "3.0")
 from gi.repository import Gegl, Gimp, Gio
 
 sys.path.insert(0, os.path.join(os.environ["GIMP3_DIRECTORY"], "plug-ins/deep-image-blending/vendor"))
-from blend_daemon.protocol.client import Client, Raster
+from blend_protocol.client import Client, Raster
 
 WORK = os.environ["WORK"]
 NAME = "plug-in-deep-image-blending"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from harness import DAEMON
 
-from blend_daemon.protocol.client import Client
+from blend_protocol.client import Client
 
 HERE = Path(__file__).parent
 

@@ -15,9 +15,9 @@ import pytest
 import zmq
 from harness import DAEMON
 
-from blend_daemon.protocol import framing
-from blend_daemon.protocol.client import Client
-from blend_daemon.protocol.framing import Message
+from blend_protocol import framing
+from blend_protocol.client import Client
+from blend_protocol.framing import Message
 
 HERE = Path(__file__).parent
 

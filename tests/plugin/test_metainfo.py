@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 from update_catalogues import PLUGIN
 
-from blend_daemon import __version__
+from blend_protocol import __version__
 
 METAINFO = PLUGIN / "org.gimp.GIMP.Plugin.DeepImageBlending.metainfo.xml"
 

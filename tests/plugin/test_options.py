@@ -11,8 +11,8 @@ import polib
 import pytest
 from update_catalogues import TEMPLATE
 
-from blend_daemon.methods import METHODS
-from blend_daemon.presets import PRESETS, WHOLE
+from blend_protocol.methods import METHODS
+from blend_protocol.presets import PRESETS, WHOLE
 
 PROJECT = Path(__file__).resolve().parents[2]
 IN_THE_DIALOG = ("Stop and _Keep", "Blend A_gain", "Fit", "_1:1", "Hold for before", "Compare…", "Ad_vanced")

@@ -8,8 +8,8 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, messages
+from blend_protocol import framing, messages
+from blend_protocol.errors import BlendError
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=40), lambda v: st.lists(v, max_size=4)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, messages
-from blend_daemon.protocol.framing import Message, Raster
+from blend_protocol import framing, messages
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Message, Raster
 
 JOB = "0123456789abcdef0123456789abcdef"
 OWNER = "f" * 32

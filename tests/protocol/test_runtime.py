@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import runtime
+from blend_protocol import runtime
+from blend_protocol.errors import BlendError
 
 
 def test_the_runtime_folder_is_made_private(tmp_path):

@@ -7,8 +7,8 @@ import json
 import pytest
 from daemons import Daemon
 
-from blend_daemon.protocol import keys
-from blend_daemon.protocol.client import Client
+from blend_protocol import keys
+from blend_protocol.client import Client
 
 
 class Computer:

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import blend_daemon
-from blend_daemon.protocol.client import Client, Raster
+import blend_protocol
+from blend_protocol.client import Client, Raster
 
 DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
 
@@ -52,14 +53,15 @@ class Daemon:
     def run_copy(self, folder: Path) -> None:
         """Have it run a copy of the package in a folder, which `upgrade` can change."""
         self._copy = folder
-        shutil.copytree(Path(blend_daemon.__file__).parent, folder / "blend_daemon")
+        for package in (blend_daemon, blend_protocol):
+            shutil.copytree(Path(package.__file__).parent, folder / package.__name__)
         self.environment["PYTHONPATH"] = str(folder)
         self.environment["PYTHONSAFEPATH"] = "1"  # not the present folder's
 
     def upgrade(self, version: str) -> None:
         """Install another version of the copy that it runs."""
-        init = self._copy / "blend_daemon/__init__.py"
-        init.write_text(init.read_text().replace(blend_daemon.__version__, version))
+        init = self._copy / "blend_protocol/__init__.py"
+        init.write_text(init.read_text().replace(blend_protocol.__version__, version))
 
     def meddle(self, code: str) -> None:
         """Have its processes run some code before anything else."""

@@ -13,8 +13,8 @@ from unittest import mock
 from daemons import idle, until
 from scene import LONG, Scene, fault, scene_of_its_own
 
-from blend_daemon.protocol import keys
-from blend_daemon.protocol.client import Client
+from blend_protocol import keys
+from blend_protocol.client import Client
 
 CUT = 30.0  # s
 

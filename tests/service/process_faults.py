@@ -25,8 +25,8 @@ from scene import (
     scene_of_its_own,
 )
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol.client import Client
+from blend_protocol.client import Client
+from blend_protocol.errors import BlendError
 
 # kill -9 of each process in each state of a job
 

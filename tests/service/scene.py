@@ -18,7 +18,7 @@ import psutil
 from daemons import Daemon, gone, idle, kept, raster, until
 from skimage import data
 
-from blend_daemon.protocol.client import Client, Message
+from blend_protocol.client import Client, Message
 
 ME, OTHER = "a" * 32, "b" * 32
 QUICK = {"iterations": 4}

@@ -16,10 +16,10 @@ import zmq
 from daemons import array, cancelled, goes_on, idle, kept, loaded, raster, until, wait_for
 
 from blend_daemon.engine import Parameters, Problem, blend, sketch
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import client as protocol_client
-from blend_daemon.protocol import framing, messages, runtime
-from blend_daemon.protocol.client import Client
+from blend_protocol import client as protocol_client
+from blend_protocol import framing, messages, runtime
+from blend_protocol.client import Client
+from blend_protocol.errors import BlendError
 
 OTHER = "0" * 32  # another owner's key
 DRAFT = {"preset": "draft"}

@@ -8,7 +8,7 @@ import signal
 import pytest
 from daemons import idle, loaded, raster, too_large, until, wait_for
 
-from blend_daemon.protocol.client import Client
+from blend_protocol.client import Client
 
 DRAFT, LONG = {"preset": "draft", "iterations": 3}, {"preset": "paper"}
 

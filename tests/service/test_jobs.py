@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from blend_daemon.errors import BlendError
 from blend_daemon.service.jobs import ENDED, IN_ALL, PER_OWNER, PICTURES, REMEMBERED, Job, Queue, State
+from blend_protocol.errors import BlendError
 
 
 def add(queue: Queue, owner: str, id: str) -> Job:

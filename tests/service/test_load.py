@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from daemons import wait_for
 
-from blend_daemon.protocol import framing
-from blend_daemon.protocol.client import Client
+from blend_protocol import framing
+from blend_protocol.client import Client
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -15,8 +15,8 @@ import pytest
 from daemons import eventually, loaded, too_large, until, wait_for
 from user_unit import unit
 
-from blend_daemon.protocol import runtime
-from blend_daemon.protocol.client import Client
+from blend_protocol import runtime
+from blend_protocol.client import Client
 
 # A user manager wants a machine that systemd has booted, and a control group of its own. Nobody outside the mount namespace sees either.
 MANAGER = """

@@ -11,9 +11,9 @@ import pytest
 from daemons import Daemon, array, gone, until
 
 from blend_daemon.engine import Parameters, Problem, blend
-from blend_daemon.protocol import framing
-from blend_daemon.protocol.client import Client, Message
 from blend_daemon.service import answers
+from blend_protocol import framing
+from blend_protocol.client import Client, Message
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ import zmq
 import zmq.asyncio
 from daemons import until, wait_for
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import client as protocol_client
-from blend_daemon.protocol import messages
-from blend_daemon.protocol.client import Client, Message, Raster
 from blend_daemon.service import doors
+from blend_protocol import client as protocol_client
+from blend_protocol import messages
+from blend_protocol.client import Client, Message, Raster
+from blend_protocol.errors import BlendError
 
 DRAFT, LONG = {"preset": "draft"}, {"preset": "paper"}
 JOB = "0" * 32

@@ -11,9 +11,8 @@ import pytest
 import zmq
 from daemons import wait_for
 
-from blend_daemon import __version__
-from blend_daemon.protocol import framing
-from blend_daemon.protocol.client import Client
+from blend_protocol import __version__, framing
+from blend_protocol.client import Client
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become a second user")
 

@@ -15,9 +15,9 @@ from daemons import DAEMON, cancelled, goes_on, idle, until
 from onnx_models import tint, written
 from zmq.utils import z85
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, keys
-from blend_daemon.protocol.client import Client
+from blend_protocol import framing, keys
+from blend_protocol.client import Client
+from blend_protocol.errors import BlendError
 
 LONG = {"preset": "paper"}
 OTHER = "0" * 32

@@ -15,9 +15,9 @@ import pytest
 from daemons import DAEMON, Daemon, eventually, gone, idle, kept, loaded, raster, until, wait_for
 
 from blend_daemon.commands.serve import OUTDATED
-from blend_daemon.protocol.client import Client
 from blend_daemon.service import lock, metrics
 from blend_daemon.service.estimate import KINDS, Durations, kind, starts
+from blend_protocol.client import Client
 
 LONG = {"preset": "paper"}
 

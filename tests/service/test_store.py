@@ -9,11 +9,11 @@ import daemons
 import pytest
 from daemons import eventually, kept
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol.client import Client
-from blend_daemon.protocol.framing import Message, Raster
 from blend_daemon.service import store as module
 from blend_daemon.service.store import Store
+from blend_protocol.client import Client
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Message, Raster
 
 ME, OTHER = "a" * 32, "b" * 32
 LABEL = {"image": "beach.xcf", "layer": "Cat"}

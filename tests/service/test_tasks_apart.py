@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from daemons import raster, until, wait_for
 
-from blend_daemon.protocol.client import Client
+from blend_protocol.client import Client
 
 # A sketch of a colour of 1, 2 or 3 fails, and a blend of a colour of 4.
 FAILING = """

@@ -14,8 +14,8 @@ import zmq
 from daemons import cancelled, goes_on, idle, kept, raster, until, wait_for
 from scene import LONG, MASK, ME, OTHER, SOURCE, TARGET, Scene, digest, fault, new_id, scene_of_its_own
 
-from blend_daemon.protocol import framing, messages
-from blend_daemon.protocol.framing import Message
+from blend_protocol import framing, messages
+from blend_protocol.framing import Message
 
 MB = 1024**2
 GREETING = b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + bytes(48)  # ZMTP 3.0

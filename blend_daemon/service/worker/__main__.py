@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from blend_daemon import __version__, engine
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, runtime
-from blend_daemon.protocol.framing import Message
+from blend_daemon import engine
 from blend_daemon.service.worker import tasks
 from blend_daemon.service.worker.computation import Computation
+from blend_protocol import __version__, framing, runtime
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Message
 
 if TYPE_CHECKING:
     from blend_daemon.service.worker.computation import Word

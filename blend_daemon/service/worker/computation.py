@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from blend_daemon.protocol.framing import Message
+from blend_protocol.framing import Message
 
 if TYPE_CHECKING:
     from blend_daemon.engine import Directive, Progress

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blend_daemon import engine
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, runtime
-from blend_daemon.protocol.framing import Message, Raster
 from blend_daemon.unforeseen import is_of_memory
+from blend_protocol import framing, runtime
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Message, Raster
 
 if TYPE_CHECKING:
     from blend_daemon.engine import Parameters, Problem, Progress

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from blend_daemon.protocol.framing import Message, invalid
+from blend_protocol.framing import Message, invalid
 
 Check = Callable[[Any], bool]
 

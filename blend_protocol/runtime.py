@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from blend_daemon.errors import BlendError
+from blend_protocol.errors import BlendError
 
 NAME = "deep-image-blending"
 IDLE_EXIT = "60"  # min; a daemon started on demand ends when nobody has asked anything of it for so long

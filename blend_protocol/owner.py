@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import runtime
+from blend_protocol import runtime
+from blend_protocol.errors import BlendError
 
 
 def key() -> str:

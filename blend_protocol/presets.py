@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
-from blend_daemon.errors import BlendError
-from blend_daemon.methods import CONSTRAINTS, LOSSES, METHODS, MODEL, SLIDERS, SOLVERS
+from blend_protocol.errors import BlendError
+from blend_protocol.methods import CONSTRAINTS, LOSSES, METHODS, MODEL, SLIDERS, SOLVERS
 
 WHOLE = {"seed": 2**31 - 1, "working_size": 4096, "iterations": 10_000}  # largest values; the smallest is 0
 

@@ -12,9 +12,9 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import framing, keys, messages, owner, runtime
-from blend_daemon.protocol.framing import Message, Raster
+from blend_protocol import framing, keys, messages, owner, runtime
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Message, Raster
 
 __all__ = ["Client", "Message", "Raster"]
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import zmq
 from zmq.utils import z85
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol import runtime
+from blend_protocol import runtime
+from blend_protocol.errors import BlendError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 KEY = re.compile("[0-9a-f]{64}")

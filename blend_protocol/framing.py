@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from blend_daemon.errors import BlendError
-from blend_daemon.protocol.limits import MAX_PIXELS, MAX_SIDE
+from blend_protocol.errors import BlendError
+from blend_protocol.limits import MAX_PIXELS, MAX_SIDE
 
 VERSION = 4
 MAGIC = b"DIB"
