@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from blend_daemon.service import replies
 from blend_daemon.service.events import Connection, Effect, Entry, Fetch, Note, Read, Remove, RemoveNote, Tell, Write, Written
-from blend_daemon.service.jobs import IN_ALL, PER_OWNER, Job
+from blend_daemon.service.jobs import Job
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message
 
@@ -16,6 +16,7 @@ log = logging.getLogger("blend_daemon")
 
 AGE_LIMIT = 7 * 24 * 3600.0  # s
 SIZE_LIMIT = 2 * 1024**3  # bytes of all results together
+READING, READING_IN_ALL = 64, 1024  # results that are on their way from the disk to one client, and to all
 
 
 class Archive:
@@ -94,7 +95,7 @@ class Archive:
             raise BlendError("result-unknown", "The daemon has no such result.", "It was released, or it grew too old.")
         if entry.box is None:
             raise BlendError("job-cut-off", "The blend was cut off before it had a result.", "Start it again.")
-        if self.reading[client] >= PER_OWNER or self.reading.total() >= IN_ALL:
+        if self.reading[client] >= READING or self.reading.total() >= READING_IN_ALL:
             raise BlendError("queue-full", "Too many results are asked for at once.", "Ask again in a moment.")
         self.reading[client] += 1
         self._emit(Fetch(client, entry))

@@ -73,6 +73,7 @@ class World:
         self.stopped: float | None = None
         self.exited = False
         self._events: deque[events.Event] = deque()
+        self._untold: list[Job] = []  # ends that did not reach whom they were for
         entries = [*(entry for _, entry in self.results.values()), *cut]
         self.mislaid.clear()
         self.broker = Broker(WORKERS, Limits(hang=3, memory=100, idle=3), entries, WELCOME, self.now, 0.0, None)
@@ -87,8 +88,15 @@ class World:
         while self._events:
             event = self._events.popleft()
             self.seen[type(event).__name__] += 1
+            given_up = {job for job in self.broker.queue.all() if job.given_up}
             for effect in self.broker.step(event, self.now):
                 self._perform(effect)
+            for job in self.broker.queue.all():
+                assert not job.given_up or job in given_up or job.client not in self.here, "a job is given up though its client is here"
+        for job in self._untold:
+            key = job.owner, job.id
+            assert self.delivered[job] or not job.keep or self.broker.archive.find(*key), "nothing is left of a job whose client had gone"
+        self._untold.clear()
         self._check()
         if self.exited:
             self.crash()
@@ -248,13 +256,15 @@ class World:
             assert {entry["job"] for entry in message.header["results"]} <= known
         elif message.type == "sketched":
             assert self.sketches.pop(message.header["job"]) == client, "another is given a sketch"
-        elif message.type == "failed" and message.header["code"] != "message-invalid":  # a second one under that id has no effect on it
+        elif message.type == "failed" and message.header["code"].startswith(("worker-", "memory-")):  # the one who was to make it has gone
             self.sketches.pop(message.header.get("job", ""), None)
         reached = client in self.here
         if job and message.type in messages.LAST:
             assert self.ends.setdefault(job, message) is message, "a job ends twice"
             self.seen[f"ends: {message.type}"] += 1
             self.delivered[job] += reached
+            if not reached:
+                self._untold.append(job)
             assert self.delivered[job] <= 1
             if message.type == "result" and (job.owner, job.id) not in self.results:
                 assert "could not keep" in message.header["report"]["notes"][-1], "a result is announced before it is on disk"
@@ -286,7 +296,7 @@ class World:
         assert max(Counter(job.owner for job in waiting).values(), default=0) <= PER_OWNER + WORKERS
         assert len(writing) < BEING_WRITTEN + WORKERS
         assert kept.reading == Counter(fetch.client for fetch in self.reads)
-        assert max(kept.reading.values(), default=0) <= PER_OWNER
+        assert max(kept.reading.values(), default=0) <= archive.READING
         assert len(workers.sketches) <= IN_ALL
         assert len(waiting) < 2 or sum(job.size for job in waiting[1:]) <= PICTURES
         # nothing that was announced is lost, and nobody is offered what is not there
@@ -304,8 +314,8 @@ class World:
             if process and process.job and worker.job and not process.orders:
                 expected = self.sliders.get(worker.job, {})
                 assert process.sliders == expected, "a slider is lost"
-        if self.stopped is None and waiting:
-            assert not (broker.workers.free() and len(self.writes) < BEING_WRITTEN), "a job waits beside a worker that is free"
+        if self.stopped is None and waiting and len(self.writes) < BEING_WRITTEN:
+            assert not broker.workers.free(), "a job waits beside a worker that is free"
             assert any(worker.wanted for worker in broker.workers.all), "jobs wait for workers that nobody starts"
         if self.stopped is not None:
             assert not waiting
