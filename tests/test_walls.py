@@ -18,7 +18,8 @@ PROTOCOL = PROJECT / "blend_protocol"
     ("modules", "forbidden"),
     [
         ("blend_protocol.client, blend_protocol.messages, blend_protocol.runtime", {*HEAVY, "blend_daemon.engine"}),
-        ("blend_daemon.service.server, blend_daemon.service.jobs", {*HEAVY, "blend_daemon.engine"}),
+        ("blend_daemon.service.broker", {*HEAVY, "blend_daemon.engine", "blend_daemon.service.io", "asyncio", "zmq"}),
+        ("blend_daemon.service.io.daemon", {*HEAVY, "blend_daemon.engine"}),
         ("blend_daemon.engine.blending, blend_daemon.engine.methods.paper", {"zmq", "blend_daemon.service", "gi"}),
         ("blend_daemon.scores", {"torch", "PIL", "pyvips", "zmq", "blend_daemon.engine", "blend_protocol"}),
         ("blend_daemon.comparison.compare, blend_daemon.comparison.blind", {"torch", "gi", "zmq", "blend_daemon.service"}),

@@ -6,6 +6,14 @@ import ctypes
 import os
 from contextlib import suppress
 
+PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # bytes of the machine's memory
+WORKERS_SHARE = 0.75  # of it, for all workers together
+
+
+def share(workers: int) -> int:
+    """Bytes that each of so many workers may have."""
+    return int(PHYSICAL * WORKERS_SHARE / workers)
+
 
 def resident(pid: int | str, private: bool = False) -> int | None:
     """Resident memory of a process in bytes, with `private` only what is no file's; None where it cannot be told."""

@@ -1,7 +1,7 @@
 """Finished results, on disk until their owner releases them, and a note of each job that has begun, so one that was cut off is told of.
 
 `NAME.dib` is a result: frames, each after its length as eight bytes; the first says in JSON whose it is, the others are the message's.
-`NAME.accepted` is the note of a job that waits or runs. NAME is made of the owner's key and the job.
+`NAME.accepted` is the note of a job that waits or runs. NAME is made of the owner's key and the job. What may go, `archive` decides.
 """
 
 from __future__ import annotations
@@ -12,51 +12,26 @@ import logging
 import mmap
 import os
 import struct
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from blend_daemon.service import archive
+from blend_daemon.service.events import Entry
 from blend_protocol import framing, messages, runtime
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message
 
 log = logging.getLogger("blend_daemon")
 
-AGE_LIMIT = 7 * 24 * 3600.0  # s
 BELIEVED = 60 * 24 * 3600.0  # s; what seems older was written by a clock that was behind, or it does no harm for another week
-SIZE_LIMIT = 2 * 1024**3  # bytes of all results together
 LENGTH = struct.Struct("<Q")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What lies there for a job: its result, or if `box` is None the note that it was begun.
-
-    Attributes
-    ----------
-    job, owner, label : as in `jobs.Job`
-    ended : Unix time at which the result was there, or the job was begun, s
-    box : (x, y, width, height) of the result's layer
-    bytes : size of the file
-    expires : moment of the monotonic clock after which it may go. A clock that is set ahead while the daemon runs makes nothing old.
-    """
-
-    job: str
-    owner: str
-    label: Mapping[str, str]
-    ended: float
-    box: Sequence[int] | None
-    bytes: int
-    expires: float
-
-
-class Store:
-    """Results and notes in one folder of one daemon. `keep`, `fetch` and `make_room` wait for the disk and may be called
-    from any thread.
+class Disk:
+    """The folder of one daemon. `write` and `read` wait for the disk, and may be called from any thread.
 
     Parameters
     ----------
@@ -65,48 +40,43 @@ class Store:
     Raises
     ------
     BlendError
-        `runtime-dir-unsafe` if the folder is not this user's alone, `results-unreadable` if it cannot be listed
+        `runtime-dir-unsafe` if the folder is not this user's alone
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = runtime.private_dir(folder)
-        self._lock = threading.Lock()  # of the entries
-        self._entries: dict[tuple[str, str], Entry] = {}
-        try:
-            found = sorted(folder.iterdir())
-        except OSError as error:
-            message = f"The folder of results {folder} cannot be read: {error.strerror}."
-            raise BlendError("results-unreadable", message, f"Run `chmod 700 {folder}` if it is yours.") from error
-        for path in found:
-            if path.suffix == ".part":  # of a daemon that was killed while it wrote
-                self._unlink(path)
-            elif (entry := self._look(path)) and (entry.box or (entry.owner, entry.job) not in self._entries):
-                self._entries[entry.owner, entry.job] = entry
-        self.make_room()
 
-    def begin(self, job: str, owner: str, label: Mapping[str, str]) -> None:
+    def entries(self) -> list[Entry]:
+        """What lies there: results, and notes of jobs that were cut off. Removes what a daemon that was killed was just writing.
+
+        Raises
+        ------
+        BlendError
+            `results-unreadable` if the folder cannot be listed
+        """
+        try:
+            paths = sorted(self._folder.iterdir())
+        except OSError as error:
+            message = f"The folder of results {self._folder} cannot be read: {error.strerror}."
+            raise BlendError("results-unreadable", message, f"Run `chmod 700 {self._folder}` if it is yours.") from error
+        found: dict[tuple[str, str], Entry] = {}
+        for path in paths:
+            if path.suffix == ".part":
+                _unlink(path)
+            elif (entry := self._look(path)) and (entry.box or (entry.owner, entry.job) not in found):
+                found[entry.owner, entry.job] = entry
+        return list(found.values())
+
+    def note(self, owner: str, job: str, label: Mapping[str, str]) -> None:
         """Note that a job is accepted. A note that cannot be written costs no more than the news that the job was cut off."""
-        self._forget_cut(owner, job)
-        now = time.time()
-        path = self._path(owner, job, ".accepted")
         try:
             runtime.private_dir(self._folder)  # someone may have tidied up
-            _write(path, lambda file: file.write(_about(job, owner, label, now, None)), sync=False)
+            _write(self._path(owner, job, ".accepted"), lambda file: file.write(_about(job, owner, label, time.time(), None)), sync=False)
         except (OSError, BlendError) as error:
             log.warning("job %s: cannot be noted: %s", job[:8], error)
 
-    def cut(self, job: str, owner: str, label: Mapping[str, str]) -> None:
-        """The job has ended, and nobody was there to be told: its note is listed from now on."""
-        with self._lock:
-            self._entries[owner, job] = Entry(job, owner, label, time.time(), None, 0, time.monotonic() + AGE_LIMIT)
-
-    def end(self, job: str, owner: str) -> None:
-        """The job has ended, and its owner knows."""
-        self._forget_cut(owner, job)
-        self._unlink(self._path(owner, job, ".accepted"))
-
-    def keep(self, owner: str, label: Mapping[str, str], result: Message) -> None:
-        """Write a result, so that it is on disk, whole, when this returns; then remove the oldest beyond the limits.
+    def write(self, owner: str, label: Mapping[str, str], result: Message) -> Entry:
+        """Write a result, so that it is on disk, whole, when this returns; its note goes.
 
         Raises
         ------
@@ -119,69 +89,33 @@ class Store:
         frames = [_about(job, owner, label, ended, box), *framing.encode(result)[1:]]
         runtime.private_dir(self._folder)  # someone may have tidied up
         _write(path, lambda file: _write_frames(file, frames), sync=True)
-        entry = Entry(job, owner, label, ended, box, path.stat().st_size, time.monotonic() + AGE_LIMIT)
-        with self._lock:
-            self._entries[owner, job] = entry
-        self._unlink(self._path(owner, job, ".accepted"))
-        self.make_room(spared=(owner, job))
+        self.remove_note(owner, job)
+        return Entry(job, owner, label, ended, box, path.stat().st_size, time.monotonic() + archive.AGE_LIMIT)
 
-    def find(self, owner: str, job: str) -> Entry | None:
-        """What lies there for a job of that owner."""
-        return self._entries.get((owner, job))
-
-    def of(self, owner: str) -> list[Entry]:
-        """All that lies there for an owner, the newest first."""
-        with self._lock:
-            entries = [entry for entry in self._entries.values() if entry.owner == owner]
-        return sorted(entries, key=lambda entry: -entry.ended)
-
-    def size(self) -> tuple[int, int]:
-        """How many results lie there, and their bytes."""
-        with self._lock:
-            sizes = [entry.bytes for entry in self._entries.values() if entry.box is not None]
-        return len(sizes), sum(sizes)
-
-    def fetch(self, owner: str, job: str) -> Message:
+    def read(self, owner: str, job: str) -> Message:
         """A result as it was announced.
 
         Raises
         ------
         BlendError
-            `result-unknown`, `job-cut-off`
+            `result-unknown`; its cause is FileNotFoundError if there is no such file
         """
-        entry = self.find(owner, job)
-        if entry is None:
-            raise BlendError("result-unknown", "The daemon has no such result.", "It was released, or it grew too old.")
-        if entry.box is None:
-            raise BlendError("job-cut-off", "The blend was cut off before it had a result.", "Start it again.")
         path = self._path(owner, job, ".dib")
         try:
             _, *frames = _frames(path)
             return messages.check(framing.decode([framing.preamble(), *frames]), messages.FROM_DAEMON)
         except (OSError, ValueError, BlendError) as error:
             log.error("the result %s cannot be read: %s", path, error)
-            if isinstance(error, FileNotFoundError):
-                self.release(owner, job)
             raise BlendError("result-unknown", f"The result's file {path} cannot be read.", "The log says why.") from error
 
-    def release(self, owner: str, job: str) -> None:
-        """Let go of all that lies there for a job."""
-        with self._lock:
-            self._entries.pop((owner, job), None)
-        for kind in (".dib", ".accepted"):
-            self._unlink(self._path(owner, job, kind))
+    def remove(self, owner: str, job: str) -> None:
+        """Remove all that lies there for a job."""
+        _unlink(self._path(owner, job, ".dib"))
+        self.remove_note(owner, job)
 
-    def make_room(self, spared: tuple[str, str] | None = None) -> None:
-        """Remove what is too old, and the oldest of what is too much. Waits for the disk, and may be called from any thread."""
-        with self._lock:
-            entries = sorted(self._entries.values(), key=lambda entry: entry.expires)
-        now, total = time.monotonic(), sum(entry.bytes for entry in entries)
-        for entry in entries:
-            whose = (entry.owner, entry.job)
-            if whose != spared and (entry.expires < now or total > SIZE_LIMIT):
-                total -= entry.bytes
-                log.info("the result of job %s goes: %s", entry.job[:8], "too old" if entry.expires < now else "too much is kept")
-                self.release(*whose)
+    def remove_note(self, owner: str, job: str) -> None:
+        """Remove a job's note."""
+        _unlink(self._path(owner, job, ".accepted"))
 
     def _look(self, path: Path) -> Entry | None:
         """What a file of the folder is. One that is not whole is left alone until it is old, with a word in the log."""
@@ -192,7 +126,7 @@ class Store:
             about = json.loads(_first_frame(path) if path.suffix == ".dib" else path.read_bytes())
             entry = Entry(
                 about["job"], about["owner"], dict(about["label"]), about["ended"], about["box"], found.st_size if about["box"] else 0,
-                time.monotonic() + AGE_LIMIT - _age(path, about["ended"]),
+                time.monotonic() + archive.AGE_LIMIT - _age(path, about["ended"]),
             )  # fmt: skip
             if path != self._path(entry.owner, entry.job, path.suffix) or bool(entry.box) != (path.suffix == ".dib"):
                 raise ValueError("its name is not that of what it holds")
@@ -200,25 +134,20 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("%s is not whole and is left alone: %r", path, error)
             with suppress(OSError):
-                if time.time() - path.stat().st_mtime > AGE_LIMIT:
-                    self._unlink(path)
+                if time.time() - path.stat().st_mtime > archive.AGE_LIMIT:
+                    _unlink(path)
             return None
-
-    def _forget_cut(self, owner: str, job: str) -> None:
-        with self._lock:
-            entry = self._entries.get((owner, job))
-            if entry and entry.box is None:
-                del self._entries[owner, job]
 
     def _path(self, owner: str, job: str, kind: str) -> Path:
         # Both are from the wire; a digest and checked hexadecimal digits name no other file, and two owners' jobs of one name do not meet.
         return self._folder / f"{hashlib.sha256(owner.encode()).hexdigest()[:16]}-{job}{kind}"
 
-    def _unlink(self, path: Path) -> None:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("%s cannot be removed: %s", path, error.strerror)
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s cannot be removed: %s", path, error.strerror)
 
 
 def _about(job: str, owner: str, label: Mapping[str, str], ended: float, box: Sequence[int] | None) -> bytes:
