@@ -71,8 +71,8 @@ uninstall() {
     fi
     if [ -x "$command" ]; then "$command" stop || true; fi
     profiles | while read -r profile; do
-        rm -rf "$profile/plug-ins/$plugin"
-        rmdir "$profile/plug-ins" "$profile" 2>/dev/null || true
+        rm -rf "$profile/plug-ins/$plugin" "$profile/plug-in-settings"/*"$plugin"*
+        rmdir "$profile/plug-ins" "$profile/plug-in-settings" "$profile" 2>/dev/null || true
     done
     rm -rf "$data" "$state"
     # Where the daemon may have run, by its rule in protocol/runtime.py. The folder may be the user's own, so only its files go.

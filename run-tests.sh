@@ -46,7 +46,8 @@ if runs tests/comparison/test_pages.py; then
     done
 fi
 if gimp-console --version 2>/dev/null | grep -q 'version 3'; then
-    for pair in Xvfb:xvfb xauth:xauth xdotool:xdotool import:imagemagick; do
+    for pair in Xvfb:xvfb xauth:xauth xdotool:xdotool import:imagemagick \
+        dbus-run-session:dbus-daemon; do
         command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
     done
     [ -d /usr/share/i18n/locales ] || missing="$missing locales"

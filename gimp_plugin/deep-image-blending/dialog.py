@@ -11,11 +11,15 @@ import rasters
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
 import comparison
+from callbacks import told
+from controls import Controls
 from geometry import unscaled
 from gi.repository import Gimp, GimpUi, GLib, GObject, Gtk
+from layer_list import LayerList
 from model_list import ModelList
+from notice import Notice
 from preview import CURVE, Curve, Preview
-from scene import Scene, Subject, View
+from scene import Glance, Scene, Subject, View, targets
 from session import Session, command
 from sketcher import Sketcher
 from words import sentence
@@ -23,8 +27,9 @@ from words import sentence
 from blend_protocol.errors import BlendError
 
 TICK = 40  # ms between looks at the socket
+FOLLOW = 1.0  # s between looks at the image
 SKETCH = 340  # px, longer side of what sketches are made of
-KEEP, AGAIN = 101, 102  # responses of our own buttons; GIMP's Reset is 1
+AGAIN = 101  # response of our own button; GIMP's Reset is 1
 ADVANCED = ("seed", "working-size", "iterations", "device", "daemon")
 
 
@@ -52,10 +57,10 @@ def run(procedure, image, subject: Subject, config) -> Gimp.PDBStatusType:
 class BlendDialog:
     """The procedure's dialog.
 
-    Before the blend it shows a sketch that follows the controls. *Blend* starts the job and the dialog shows the blend as it grows: the
-    sliders re-aim it, *Stop and Keep* inserts the best so far. When the job is done the result is looked at before it is inserted:
-    *Insert* ends the dialog, *Blend Again* starts over with the present controls. The image is touched by inserting alone, so that one
-    undo takes back whatever was tried.
+    Before the blend it shows a sketch that follows the controls and the image. *Blend* starts the job and the dialog shows the blend as it
+    grows: the sliders re-aim it, *Stop and Keep* inserts the best so far. When the job is done the result is looked at before it is
+    inserted: *Insert* ends the dialog, *Blend Again* starts over with the present controls. The image is touched by inserting alone, so
+    that one undo takes back whatever was tried. One button is all of *Blend*, *Stop and Keep* and *Insert*: what can be done next.
     """
 
     def __init__(self, procedure, image, subject: Subject, config) -> None:
@@ -64,32 +69,34 @@ class BlendDialog:
         self._view: View | None = None
         self._session: Session | None = None
         self._steps = None
+        self._sketcher: Sketcher | None = None
         self._moved: dict[str, float] = {}
         self._stale = True  # whether the scene is yet to be read, or read anew
-        self._keep = self._inserted = False
+        self._obstacle: BlendError | None = None  # why there is no scene
+        self._glance, self._look_at = Glance.of(image), 0.0
+        self._begun = self._keep = self._inserted = False  # begun: there is something to keep
         self._began = 0.0
         title = _("Deep Image Blending") if subject.blended is None else _("Deep Image Blending: Blend Again")
         self._dialog = GimpUi.ProcedureDialog.new(procedure, config, title)
-        self._dialog.set_ok_label(_("_Blend"))
-        self._add_button(_("Stop and _Keep"), KEEP, _("Stop here, and insert the best so far as the new layer"))
-        self._add_button(_("Blend A_gain"), AGAIN, _("Drop this result, and blend with the present controls"))
-        for name in (*options.SLIDER_NAMES, "grow", "feather"):
-            self._dialog.get_scale_entry(name, 1.0)
-        for name, *_rest in options.CHOICES:
-            self._dialog.get_widget(name, Gtk.ComboBox)  # GIMP 3.2 would show short lists as radio buttons, and be too tall
-        self._preview, self._curve, self._bar = Preview(), Curve(), Gtk.ProgressBar()
-        self._text = Gtk.Label(xalign=0, yalign=0, wrap=True, max_width_chars=40, selectable=True, can_focus=False)
+        again = self._dialog.add_button(_("Blend A_gain"), AGAIN)
+        again.set_tooltip_text(_("Drop this result, and blend with the present controls"))
+        again.set_name("again")
+        again.set_no_show_all(True)
+        self._main = self._dialog.get_widget_for_response(Gtk.ResponseType.OK)
+        self._main.set_name("main")
+        self._preview, self._curve, self._bar, self._notice = Preview(), Curve(), Gtk.ProgressBar(), Notice()
+        self._text = Gtk.Label(xalign=0, yalign=0, wrap=True, max_width_chars=40, selectable=True, can_focus=False, name="state")
         # Room for its longest message, so that the window does not jump.
-        self._text.set_size_request(-1, self._text.create_pango_layout("\n\n\n").get_pixel_size().height)
-        self._layers, self._models = self._layer_box(), ModelList(config)
+        self._text.set_size_request(-1, self._text.create_pango_layout("\n").get_pixel_size().height)
+        self._controls, self._layers, self._models = Controls(config), LayerList(config), ModelList(config)
         self._compare = Gtk.Button(label=_("Compare…"), tooltip_text=_("See the object blended by every quick method, and choose one"))
+        self._compare.set_name("compare")
         self._compare.connect("clicked", self._compare_methods)
         self._recall()
         self._arrange()
         # Connected before run(), so that this handler comes before GIMP's and can keep the dialog open.
         self._dialog.connect("response", self._respond)
         config.connect("notify", self._change)
-        self._sketcher: Sketcher | None = None
         self._dialog.connect("focus-in-event", self._list_models)  # back from a terminal, where one may have been added
         self._connect()
         self._say(_("Reading the layers"))
@@ -108,70 +115,61 @@ class BlendDialog:
         if self._scene:
             self._scene.close()
 
+    def fail(self, error: BlendError) -> None:
+        """Tell what went wrong and let the user mend it and try again."""
+        self._end_session()
+        self._end_sketches()
+        self._set_state()
+        self._say("")
+        self._notice.tell(sentence(error))
+
     # what it looks like
-
-    def _add_button(self, label: str, response: int, explanation: str) -> None:
-        self._dialog.add_button(label, response).set_tooltip_text(explanation)
-
-    def _widget(self, name: str) -> Gtk.Widget:
-        return self._dialog.get_widget(name, GObject.TYPE_NONE)
-
-    def _layer_box(self) -> Gtk.Box:
-        """A list of the layers that can be blended into, for the target "chosen-layer"."""
-        name, label, explanation = options.TARGET_LAYER
-        box, text = Gtk.Box(spacing=6), Gtk.Label(label=_(label), xalign=0)
-        self._choices = [layer for layer in _all_layers(self._image) if layer not in (self._subject.source, self._subject.blended)]
-        combo = Gtk.ComboBoxText(tooltip_text=_(explanation))
-        for layer in self._choices:
-            combo.append_text(layer.get_name())
-        chosen = self._config.get_property(name)
-        combo.set_active(self._choices.index(chosen) if chosen in self._choices else -1)
-        combo.connect("changed", lambda combo: self._config.set_property(name, self._choices[combo.get_active()]))
-        box.pack_start(text, False, False, 0)
-        box.pack_start(combo, True, True, 0)
-        box.show_all()
-        box.set_no_show_all(True)
-        self._combo = combo
-        return box
 
     def _recall(self) -> None:
         """Set the controls to the call that made the blended layer."""
         for name, value in self._subject.arguments.items():
             if name == "target-layer":
-                value = self._image.get_layer_by_tattoo(value) if value else None
-            if value is not None and self._config.find_property(name):
+                value = self._image.get_layer_by_tattoo(value)
+            if value is not None:
                 self._config.set_property(name, value)
         if self._subject.is_mask(self._config.get_property("mask")):
             self._config.set_property("grow", 0)
             self._config.set_property("feather", 0)
-        chosen = self._config.get_property("target-layer")
-        if chosen in self._choices:
-            self._combo.set_active(self._choices.index(chosen))
+        self._layers.offer(targets(self._image, self._subject))
 
     def _arrange(self) -> None:
-        box = self._dialog.fill_box
-        what = box("what", ["target", "mask", "grow", "feather"])
-        what.pack_start(self._layers, False, False, 0)
-        what.reorder_child(self._layers, 1)
-        how = box("how", ["method", "preset", *options.SLIDER_NAMES])
-        for place, widget in enumerate((self._models, self._compare), start=1):
-            how.pack_start(widget, False, False, 0)
-            how.reorder_child(widget, place)
-        result = box("result", ["output", "hide-source"])
-        labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)  # GIMP aligns them within each box alone
-        for name in ("target", "mask", "grow", "feather", "method", "preset", *options.SLIDER_NAMES, "output"):
-            labels.add_widget(self._widget(name).get_label())
-        labels.add_widget(self._models.label)
-        advanced = Gtk.Expander(label=_("Ad_vanced"), use_underline=True)
-        advanced.add(box("advanced", list(ADVANCED)))
+        make = self._controls
+        sections = {
+            "what": [make.choice("target"), self._layers, make.choice("mask"), make.slider("grow"), make.slider("feather")],
+            "how": [make.choice("method"), self._models, self._compare, make.choice("preset"), *map(make.slider, options.SLIDER_NAMES)],
+            "result": [make.choice("output"), make.check(*options.HIDE)],
+            "advanced": [
+                make.number("seed"),
+                make.number("working-size", _("0: the preset's")),
+                make.number("iterations", _("0: the preset's")),
+                make.choice("device"),
+                make.entry("daemon"),
+            ],
+        }
+        for row in (self._layers, self._models):
+            make.line_up(row.label)
+        boxes = {name: Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=3) for name in sections}
+        for name, rows in sections.items():
+            for row in rows:
+                boxes[name].pack_start(row, False, False, 0)
+        advanced = Gtk.Expander(label=_("Ad_vanced"), use_underline=True, name="advanced")
+        advanced.add(boxes["advanced"])
         right = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=8)
         right.set_size_request(CURVE[0], -1)
-        for widget in (what, Gtk.Separator(), how, Gtk.Separator(), result, advanced):
+        for widget in (boxes["what"], Gtk.Separator(), boxes["how"], Gtk.Separator(), boxes["result"], advanced):
             right.pack_start(widget, False, False, 0)
         for widget in (self._bar, self._text, self._curve):
             right.pack_end(widget, False, False, 0)
+        left = Gtk.Overlay()
+        left.add(self._preview)
+        left.add_overlay(self._notice)
         both = Gtk.Box(spacing=12, border_width=12)
-        both.pack_start(self._preview, True, True, 0)
+        both.pack_start(left, True, True, 0)
         both.pack_start(right, False, False, 0)
         both.show_all()
         self._dialog.get_content_area().pack_start(both, True, True, 0)
@@ -179,23 +177,38 @@ class BlendDialog:
     def _set_state(self) -> None:
         """Buttons and controls for what can be done now."""
         running, done = self._steps is not None, self._result() is not None
-        self._dialog.set_ok_label(_("_Insert") if done else _("_Blend"))
         method = options.method(self._config)
-        possible, uses = method != options.NO_MODEL, options.uses(method)
-        self._dialog.set_response_sensitive(Gtk.ResponseType.OK, done or (possible and not running))
-        self._dialog.set_response_sensitive(KEEP, False)
-        self._dialog.set_response_sensitive(AGAIN, done and possible)
+        obstacle, uses = self._hindrance(), options.uses(method)
+        self._dialog.set_ok_label(_("_Insert") if done else _("Stop and _Keep") if running else _("_Blend"))
+        if done:
+            possible, about = True, _("Insert this result as the new layer")
+        elif running:
+            possible, about = self._begun, _("Stop here, and insert the best so far as the new layer")
+        else:
+            possible, about = not obstacle, obstacle or _("Begin the blend; the picture shows how it grows")
+        self._dialog.set_response_sensitive(Gtk.ResponseType.OK, possible)
+        self._main.set_tooltip_text(about)
+        again = self._dialog.get_widget_for_response(AGAIN)
+        again.set_visible(done)
+        again.set_sensitive(not obstacle)
+        rows = self._controls.rows
         for name in ("target", "mask", "grow", "feather", "method", *ADVANCED):
-            self._widget(name).set_sensitive(not running)
+            rows[name].set_sensitive(not running)
         self._models.set_sensitive(not running)
-        self._compare.set_sensitive(not running)
-        self._widget("preset").set_visible(not self._models.get_visible())  # of no use to a model, whose row has its room
-        self._widget("preset").set_sensitive(not running and "iterations" in uses)
+        self._compare.set_sensitive(not running and self._view is not None)
+        rows["preset"].set_visible(not self._models.get_visible())  # of no use to a model, whose row has its room
+        rows["preset"].set_sensitive(not running and "iterations" in uses)
         for name in options.SLIDER_NAMES:
-            self._widget(name).set_sensitive(name in uses)
+            rows[name].set_sensitive(name in uses)
         self._layers.set_sensitive(not running)
         self._layers.set_visible(self._config.get_property("target") == "chosen-layer")
-        self._widget("hide-source").set_sensitive(self._config.get_property("output") != "replace")
+        rows["hide-source"].set_sensitive(self._config.get_property("output") != "replace")
+
+    def _hindrance(self) -> str:
+        """Why no blend can be begun, or ""."""
+        if self._obstacle is not None:
+            return sentence(self._obstacle)
+        return _("Choose a model, or another method.") if options.method(self._config) == options.NO_MODEL else ""
 
     def _say(self, text: str, fraction: float = 0.0) -> None:
         self._text.set_text(text)
@@ -208,7 +221,7 @@ class BlendDialog:
         try:
             self._sketcher = Sketcher(command(), self._options().address, self._show_sketch, self._models.offer)
         except BlendError as error:
-            self._say(sentence(error))
+            self._notice.tell(sentence(error))
         self._list_models()
 
     def _list_models(self, *_event) -> None:
@@ -220,24 +233,45 @@ class BlendDialog:
 
     def _look(self) -> None:
         """Read the image anew."""
-        self._stale = False
+        self._stale, self._obstacle = False, None
         if self._scene:
             self._scene.close()
         self._scene = self._view = None
         try:
+            self._glance = Glance.of(self._image)
             self._scene = Scene(self._image, self._subject, self._options())
         except BlendError as error:
-            self._say(sentence(error))
+            self._obstacle = error
+            self._say("")
+        else:
+            self._view = self._scene.view(SKETCH)
+            size = self._image.get_width(), self._image.get_height()
+            self._preview.set_scene(self._scene.picture, self._scene.part, (0, 0, *size))
+        self._notice.tell(self._hindrance())
+        self._set_state()
+
+    def _follow(self) -> None:
+        """Notice what the user does to the image while the dialog is open: to its layers, the selection, or which layer is selected."""
+        if time.monotonic() < self._look_at:
             return
-        self._view = self._scene.view(SKETCH)
-        size = self._image.get_width(), self._image.get_height()
-        self._preview.set_scene(self._scene.picture, self._scene.part, (0, 0, *size))
+        self._look_at = time.monotonic() + FOLLOW
+        last, self._glance = self._glance, Glance.of(self._image)
+        if self._glance == last:
+            return
+        if self._result() is not None:
+            self._say(_("The image has changed. Press “Blend Again”, or insert this result."), 1.0)
+            return
+        if self._glance.chosen != last.chosen and len(self._glance.chosen) == 1:
+            self._subject = Subject.of(self._image, self._glance.chosen[0])
+        if self._glance.valid:
+            self._layers.offer(targets(self._image, self._subject))
+        self._stale = True
 
     def _wish(self) -> None:
         if self._sketcher is None:
             self._connect()  # trouble has ended the former one; what is wished for now may go well
         if options.method(self._config) == options.NO_MODEL:
-            self._say(_("Choose a model, or another method."))
+            self._notice.tell(self._hindrance())
         elif self._view is not None and self._sketcher is not None:
             self._sketcher.want(self._view, self._options().parameters)
 
@@ -247,10 +281,12 @@ class BlendDialog:
         if options.method(self._config) == options.NO_MODEL:
             self._wish()  # the sketch is of the method before; what to do instead is said
             return
+        self._notice.tell("")
         self._say(_("Ready to blend “{name}”").format(name=self._subject.source.get_name()))
         height, width, _channels = view.source.shape
         self._preview.show_layer(message.rasters["layer"], unscaled(message.header["box"], view.part, (width, height)))
 
+    @told
     def _change(self, config, property_) -> None:
         name = property_.name
         if name in options.SLIDER_NAMES:
@@ -272,9 +308,8 @@ class BlendDialog:
         if self._steps is None:
             self._set_state()
 
+    @told
     def _compare_methods(self, _button) -> None:
-        if self._view is None:
-            return
         present = self._options()
         sliders = {name: self._config.get_property(name) for name in options.SLIDER_NAMES}  # also those that the method does not use
         chosen = comparison.choose(self._dialog, command(), present.address, self._view, {**present.parameters, **sliders})
@@ -282,7 +317,7 @@ class BlendDialog:
             self._config.set_property("method", chosen)
 
     def _has_focus(self, name: str) -> bool:
-        focus, widget = self._dialog.get_focus(), self._widget(name)
+        focus, widget = self._dialog.get_focus(), self._controls.rows[name]
         return focus is not None and (focus == widget or focus.is_ancestor(widget))
 
     def _sketch(self) -> None:
@@ -291,23 +326,25 @@ class BlendDialog:
         except BlendError as error:
             self._end_sketches()
             if self._result() is None:  # one that is there is as good as ever
-                self._say(sentence(error))
+                self._say("")
+                self._notice.tell(sentence(error))
             return
-        if state is not None and self._view is not None:
+        if state is not None and self._view is not None and self._result() is None:
             self._say(STATES[state]())
 
     # the blend
 
+    @told
     def _respond(self, dialog, response) -> None:
-        if response in (Gtk.ResponseType.OK, KEEP, AGAIN) and not self._inserted:
+        if response in (Gtk.ResponseType.OK, AGAIN) and not self._inserted:
             GObject.signal_stop_emission_by_name(dialog, "response")
-            if response == KEEP and self._session:
+            if response == Gtk.ResponseType.OK and self._result() is not None:
+                self._insert()
+            elif self._steps is None:
+                self._start()
+            elif response == Gtk.ResponseType.OK and self._begun:
                 self._keep = True
                 self._session.finish()
-            elif response == Gtk.ResponseType.OK and self._result() is not None:
-                self._insert()
-            elif response != KEEP and self._steps is None:
-                self._start()
         elif response in (Gtk.ResponseType.CANCEL, Gtk.ResponseType.DELETE_EVENT) and self._session:
             self._session.cancel()
 
@@ -317,11 +354,11 @@ class BlendDialog:
     def _start(self) -> None:
         self._end_session()
         self._look()  # the picture may have changed since; no sketch is wished for, whose word would hide a failure's
-        if self._scene is None:
+        if self._hindrance():
             return
         self._session = Session(self._image, self._subject, self._options(), self._watch)
         self._steps = self._session.follow()
-        self._moved, self._keep, self._began = {}, False, time.monotonic()
+        self._moved, self._begun, self._keep, self._began = {}, False, False, time.monotonic()
         self._curve.clear()
         self._set_state()
 
@@ -330,30 +367,34 @@ class BlendDialog:
         if message.type == "preview":
             self._preview.show_layer(message.rasters["layer"], tuple(header["box"]))
         elif message.type == "progress":
-            self._dialog.set_response_sensitive(KEEP, True)
+            if not self._begun:
+                self._begun = True
+                self._set_state()
             self._curve.add(header["evaluation"], header["evaluations"], header["loss"])
 
+    @told
     def _tick(self) -> bool:
-        if self._steps is None:
-            # Of several changes within one tick the last alone is read.
-            if self._stale and self._result() is None:
-                self._look()
-                self._wish()
-            if self._sketcher is not None:
-                self._sketch()
+        if self._steps is not None:
+            self._advance()
             return GLib.SOURCE_CONTINUE
+        self._follow()
+        # Of several changes within one tick the last alone is read.
+        if self._stale and self._result() is None:
+            self._look()
+            self._wish()
+        if self._sketcher is not None:
+            self._sketch()
+        return GLib.SOURCE_CONTINUE
+
+    def _advance(self) -> None:
+        """The blend's next steps."""
+        if self._moved and self._session.adjust(self._moved):
+            self._moved = {}
         try:
-            if self._moved and self._session.adjust(self._moved):
-                self._moved = {}
-            step = next(self._steps)
-            while step is not None:
+            while (step := next(self._steps)) is not None:
                 self._say(*step)
-                step = next(self._steps)
         except StopIteration:
             self._finish()
-        except BlendError as error:
-            self._fail(error)
-        return GLib.SOURCE_CONTINUE
 
     def _finish(self) -> None:
         self._steps = None
@@ -367,20 +408,10 @@ class BlendDialog:
         self._say(_("Done in {seconds} s. Insert it, or change the controls and blend again.").format(seconds=seconds), 1.0)
 
     def _insert(self) -> None:
-        try:
-            self._session.insert(self._options())
-        except BlendError as error:
-            self._fail(error)
-            return
+        self._session.insert(self._options())
         Gimp.displays_flush()
         self._inserted = True
         self._dialog.response(Gtk.ResponseType.OK)
-
-    def _fail(self, error: BlendError) -> None:
-        """Tell what went wrong and let the user mend it and try again."""
-        self._end_session()
-        self._set_state()
-        self._say(sentence(error))
 
     def _end_session(self) -> None:
         if self._session:
@@ -391,13 +422,3 @@ class BlendDialog:
         if self._sketcher:
             self._sketcher.close()
         self._sketcher = None
-
-
-def _all_layers(image) -> list[Gimp.Layer]:
-    found, left = [], list(image.get_layers())
-    while left:
-        layer = left.pop(0)
-        found.append(layer)
-        if layer.is_group():
-            left = list(layer.get_children()) + left
-    return found

@@ -42,16 +42,14 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster
     place = blended if blended is not None and blended.is_valid() and blended.get_image() == image else source
     replace = options.output == "replace"
     name = place.get_name() if replace or place != source else _("{name} blended").format(name=source.get_name())
+    # A source that is removed cannot be found again: the layer then blends as a layer of its own.
+    about = {} if replace else {"gimp": {"source": source.get_tattoo(), "arguments": _arguments(options, report)}}
+    parasite = Gimp.Parasite.new(PARASITE, Gimp.PARASITE_PERSISTENT, json.dumps({**report, **about}).encode())
     image.undo_group_start()
     try:
-        layer = add_layer(image, raster, box, name, place.get_parent(), image.get_item_position(place))
+        layer = add_layer(image, raster, box, name, place.get_parent(), image.get_item_position(place), parasite)
         if options.output == "new-layer-with-mask":
             _move_alpha_to_mask(layer, raster)
-        # A source that is removed cannot be found again: the layer then blends as a layer of its own.
-        about = {} if replace else {"gimp": {"source": source.get_tattoo(), "arguments": _arguments(options, report)}}
-        # Undoable, because GIMP forgets what could be redone when it undoes a step with a parasite that is not.
-        flags = Gimp.PARASITE_PERSISTENT | Gimp.PARASITE_UNDOABLE
-        layer.attach_parasite(Gimp.Parasite.new(PARASITE, flags, json.dumps({**report, **about}).encode()))
         if place != source:
             image.remove_layer(place)
         if replace:
@@ -71,13 +69,18 @@ def check_mode(image: Gimp.Image, raster: Raster) -> None:
         raise BlendError("wrong-mode", _("The blend and this image are not of one colour mode."), _("Change it under Image > Mode."))
 
 
-def add_layer(image: Gimp.Image, raster: Raster, box: Rect, name: str, parent: Gimp.Item | None, position: int) -> Gimp.Layer:
+def add_layer(
+    image: Gimp.Image, raster: Raster, box: Rect, name: str, parent: Gimp.Item | None, position: int, parasite: Gimp.Parasite | None = None
+) -> Gimp.Layer:
     """A new layer with the raster's pixels, whose alpha is its last channel."""
     height, width, channels = raster.shape
     kind = Gimp.ImageType.RGBA_IMAGE if channels == 4 else Gimp.ImageType.GRAYA_IMAGE
     layer = Gimp.Layer.new(image, name, width, height, kind, 100, Gimp.LayerMode.NORMAL)
     # The engine mixes a soft edge in perceptual values; GIMP's default would mix it in linear light.
     layer.set_composite_space(Gimp.LayerColorSpace.RGB_PERCEPTUAL)
+    if parasite is not None:
+        # Before the layer is in the image: attaching is no step of the undo then, which GIMP 3.0 would get wrong when it redoes it.
+        layer.attach_parasite(parasite)
     image.insert_layer(layer, parent, position)
     layer.set_offsets(box[0], box[1])
     rasters.write(layer, raster, rasters.perceptual(channels, raster.dtype))

@@ -47,6 +47,15 @@ def mask(drawable: Gimp.Drawable, rect: Rect, dtype: str, scale: float = 1.0) ->
     return _read(drawable, rect, scale, linear(dtype), dtype, 1)
 
 
+def is_opaque(drawable: Gimp.Drawable) -> bool:
+    """Whether no pixel of the drawable is transparent to any degree, to eight bits, whether or not it has an alpha channel."""
+    if not drawable.has_alpha():
+        return True
+    whole = (0, 0, drawable.get_width(), drawable.get_height())
+    data = _read(drawable, whole, 1.0, "A u8", "uint8", 1).data
+    return data.count(255) == len(data)
+
+
 def write(drawable: Gimp.Drawable, raster: Raster, form: str) -> None:
     """Fill the drawable, which is of the raster's size."""
     height, width, channels = raster.shape

@@ -135,7 +135,7 @@ class Session:
             return (_waiting(header) if header["position"] else self._preparing()), 0.0
         if message.type == "progress":
             self._asking = False
-            return self._told(header), header["evaluation"] / header["evaluations"]
+            return self._told(header), header["evaluation"] / max(header["evaluations"], 1)
         if message.type == "result":
             self.result = message
         return None

@@ -93,14 +93,17 @@ class Gimp:
         return {"LOCPATH": str(folder.parent), "LANG": folder.name}
 
     def run(
-        self, script: Path, screen: bool = False, interpreter: str = "python-fu-eval", **environment: str
+        self, script: Path, screen: bool = False, bus: bool = False, interpreter: str = "python-fu-eval", **environment: str
     ) -> subprocess.CompletedProcess:
-        """Run a script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console."""
+        """Run a script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console; `bus`: on a D-Bus of its own."""
         gimp = ["gimp" if screen else "gimp-console", "-id" if not screen else "-df", "--quit"]
         load = f"exec(open({str(script)!r}).read())" if interpreter == "python-fu-eval" else f'(load "{script}")'
         gimp += [f"--batch-interpreter={interpreter}", "-b", load]
         if screen:
+            environment["PYTHONPATH"] = str(Path(__file__).parent / "probe")
             gimp = ["xvfb-run", "-a", "-s", "-screen 0 1280x1000x24", *gimp]
+        if bus:
+            gimp = ["dbus-run-session", "--", *gimp]
         command = [*self._sandbox({**self.environment, **environment}), *gimp]
         return subprocess.run(
             command, capture_output=True, text=True, timeout=180 if screen else 900, env={**os.environ, **self.environment, **environment}
