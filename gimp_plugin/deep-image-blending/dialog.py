@@ -330,6 +330,7 @@ class BlendDialog:
                 self._notice.tell(sentence(error))
             return
         if state is not None and self._view is not None and self._result() is None:
+            self._notice.tell(self._hindrance())  # the former one may have been about a daemon that has gone
             self._say(STATES[state]())
 
     # the blend

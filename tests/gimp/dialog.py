@@ -79,6 +79,7 @@ def used(user, call, title=DIALOG):
             xdotool("mousemove", "1270", "990")  # where it raises no tooltip
             user(window(title))
         except BaseException as error:
+            error.add_note(str([found["text"] for found in widgets() if found["name"] in ("state", "notice", "main")]))
             trouble.append(error)
             screenshot("failed", title)
         # Whatever went wrong, the window must not stay and hold the test up.
@@ -396,7 +397,6 @@ def unforeseen():
         assert widget("main")["text"] == "_Blend"
         assert widget("main")["sensitive"]
         screenshot("unforeseen", DIALOG)
-        scene.untouched()
         press(dialog, "Escape")
 
     scene = Scene()
@@ -472,7 +472,6 @@ def layers():
         until(lambda: chosen() == "picture", "another layer in the list")
         click(text="Reset", stay=True)
         time.sleep(0.5)
-        print([(w["kind"], w["text"]) for w in widgets() if w.get("seen") and w["text"]], file=sys.stderr)
         click(text="Reset to _Initial Values")
         until(lambda: chosen() == "stroke", "the layer that it began with")
         press(dialog, "Escape")
@@ -662,6 +661,5 @@ try:
     outcome = "ok"
 except Exception:
     outcome = traceback.format_exc()
-    screenshot("failed", DIALOG)
 with open(os.path.join(WORK, "dialog.txt"), "w") as file:
     file.write(outcome)

@@ -62,13 +62,13 @@ class Gimp:
 
     def install(self) -> None:
         """Assemble the plug-in as the installer does."""
-        daemon = DAEMON
+        daemon = ["/usr/bin/env", f"PYTHONPATH={PROJECT}", *DAEMON]  # of this tree, wherever the environment's own lies
         if self._root is not None:
             # The daemon that the plug-in starts is the project's own, which needs the machine's Python and libraries: a second
             # sandbox inside GIMP's, with the machine as its root.
             work = str(self._work)
             bwrap = [f"{HOST}{shutil.which('bwrap')}", "--ro-bind", HOST, "/", "--dev", "/dev", "--ro-bind", "/proc", "/proc"]
-            daemon = [*bwrap, "--bind", work, work, *DAEMON]
+            daemon = [*bwrap, "--bind", work, work, *daemon]
         tool = [sys.executable, str(PROJECT / "tools/assemble_plugin.py"), str(self.plug_ins)]
         tool += ["--python-version", self.python_version(), "--daemon-command", *daemon]
         subprocess.run(tool, check=True, stdout=subprocess.DEVNULL)

@@ -80,6 +80,7 @@ def account(widget, title, within):
     }
 
 
+os.environ.pop("PYTHONPATH", None)  # the daemon that the plug-in may start has its own
 words = getattr(sys, "orig_argv", [])
 if "-run" in words and any(word.endswith("deep-image-blending.py") for word in words):
     listen()
