@@ -18,7 +18,7 @@ TABLES = {"options.py": slice(1, 3), "words.py": slice(1, 2)}  # which parts of 
 def strings() -> dict[str, list[tuple[str, int]]]:
     """Every translatable string of the sources, with where it stands."""
     found: dict[str, list[tuple[str, int]]] = {}
-    for source in sorted(PLUGIN.glob("*.py")):
+    for source in sorted(PLUGIN.rglob("*.py")):
         tree = ast.parse(source.read_text())
         for node in ast.walk(tree):
             texts = []
@@ -28,7 +28,7 @@ def strings() -> dict[str, list[tuple[str, int]]]:
                 rows = node.value.elts if isinstance(node.value.elts[0], ast.Tuple) else [node.value]
                 texts = [text for row in rows for text in row.elts[TABLES[source.name]]]
             for text in texts:
-                found.setdefault(text.value, []).append((source.name, text.lineno))
+                found.setdefault(text.value, []).append((str(source.relative_to(PLUGIN)), text.lineno))
     return found
 
 

@@ -446,6 +446,42 @@ def follow():
     assert scene.image.get_layers()[0].get_offsets()[1:] == (70, 50)
 
 
+PANELS = 64  # px of a screen's height that a desktop's own panel and the title bar of a window take
+
+
+def small():
+    """The largest form of the dialog on a screen of 1366x768."""
+    global ACTION
+    ACTION = f"small-{os.environ['LANG'][:2]}"
+
+    def room(dialog):
+        settle(dialog, 0.5)
+        x, y, width, height = next(found["rect"] for found in widgets() if found["kind"] == "ProcedureDialog")
+        left, top, wide, high = widget("main")["rect"]
+        assert width <= 1366, width
+        assert height <= 768 - PANELS, height
+        assert x <= left < left + wide <= x + width
+        assert y <= top < top + high <= y + height
+        return width, height
+
+    def user(dialog):
+        folded = room(dialog)
+        press(dialog, "alt+" + widget("advanced")["text"].partition("_")[2][0].lower())
+        assert room(dialog) == folded
+        screenshot(f"{ACTION}-unfolded", DIALOG)
+        press(dialog, "Return")
+        until(lambda: widget("again"), "the end of the blend")
+        screenshot(f"{ACTION}-done", DIALOG)
+        assert room(dialog)[1] == folded[1]
+        buttons = {found["rect"][1] for found in widgets() if found.get("seen") and found["name"] in ("main", "again", "settings")}
+        assert len(buttons) == 1, "one row of buttons"
+        press(dialog, "Escape")
+
+    scene = Scene()
+    result = blended(scene, user, target="chosen-layer", target_layer=scene.image.get_layers()[1])
+    assert result.index(0) == Gimp.PDBStatusType.CANCEL
+
+
 def one_layer():
     def user(dialog):
         wait_text("notice", "one layer alone")

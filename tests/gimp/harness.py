@@ -93,15 +93,22 @@ class Gimp:
         return {"LOCPATH": str(folder.parent), "LANG": folder.name}
 
     def run(
-        self, script: Path, screen: bool = False, bus: bool = False, interpreter: str = "python-fu-eval", **environment: str
+        self,
+        script: Path,
+        screen: bool = False,
+        bus: bool = False,
+        size: str = "1280x1000",
+        interpreter: str = "python-fu-eval",
+        **environment: str,
     ) -> subprocess.CompletedProcess:
-        """Run a script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console; `bus`: on a D-Bus of its own."""
+        """Run a script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console; of that size;
+        `bus`: on a D-Bus of its own."""
         gimp = ["gimp" if screen else "gimp-console", "-id" if not screen else "-df", "--quit"]
         load = f"exec(open({str(script)!r}).read())" if interpreter == "python-fu-eval" else f'(load "{script}")'
         gimp += [f"--batch-interpreter={interpreter}", "-b", load]
         if screen:
             environment["PYTHONPATH"] = str(Path(__file__).parent / "probe")
-            gimp = ["xvfb-run", "-a", "-s", "-screen 0 1280x1000x24", *gimp]
+            gimp = ["xvfb-run", "-a", "-s", f"-screen 0 {size}x24", *gimp]
         if bus:
             gimp = ["dbus-run-session", "--", *gimp]
         command = [*self._sandbox({**self.environment, **environment}), *gimp]

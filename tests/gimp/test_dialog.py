@@ -22,7 +22,7 @@ TROUBLE = re.compile(r"Traceback|Procedure 'plug-in-deep|undo_group|deep-image-b
 
 @pytest.fixture
 def use_dialog(gimp, daemon):
-    def use(action: str, expected: str = "$^", **environment: str) -> str:
+    def use(action: str, expected: str = "$^", size: str = "1280x1000", **environment: str) -> str:
         work = Path(gimp.environment["WORK"])
         # The dialog starts from the last values; a test must not start from another test's.
         (work / "opened").unlink(missing_ok=True)
@@ -31,7 +31,7 @@ def use_dialog(gimp, daemon):
         shots = os.environ.get("SCREENSHOTS")
         if shots:
             environment["SCREENSHOTS"] = shots
-        done = gimp.run(HERE / "dialog.py", screen=True, ACTION=action, **environment)
+        done = gimp.run(HERE / "dialog.py", screen=True, size=size, ACTION=action, **environment)
         if shots:
             Path(shots).mkdir(parents=True, exist_ok=True)
             for shot in work.glob("dialog-*.png"):
@@ -89,6 +89,11 @@ def test_what_nobody_foresaw_is_told_and_the_dialog_goes_on(use_dialog, gimp):
 
 def test_the_dialog_follows_the_image_and_says_what_hinders_a_blend(use_dialog):
     assert use_dialog("follow") == "ok"
+
+
+@pytest.mark.parametrize("language", ["en_US", "de_DE", "fr_FR", "es_ES"])
+def test_with_everything_unfolded_it_fits_a_small_screen(use_dialog, gimp, language):
+    assert use_dialog("small", size="1366x768", **gimp.locale(language)) == "ok"
 
 
 def test_one_layer_alone_is_told_what_to_do(use_dialog):

@@ -35,7 +35,7 @@ class ScriptedDaemon:
     path : of its Unix socket; None: on TCP, to be paired with
     report : of its results
     kept : names of the layers whose blends it keeps
-    play : what it answers to a submit; None: accepted, one progress, the result
+    play, sketch : what it answers to a submit and to a sketch; None: accepted, one progress, the result
 
     Attributes
     ----------
@@ -43,9 +43,17 @@ class ScriptedDaemon:
     key : its public CURVE key, as it is written down
     """
 
-    def __init__(self, path: Path | None, report: Mapping[str, Any] = REPORT, kept: Sequence[str] = (), play: Play | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        report: Mapping[str, Any] = REPORT,
+        kept: Sequence[str] = (),
+        play: Play | None = None,
+        sketch: Play | None = None,
+    ) -> None:
         self.heard: list[Message] = []
         self._path, self._report, self._kept, self._play = path, report, kept, play or self._blend
+        self._sketch = sketch or self._look
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.linger = 0
@@ -102,8 +110,7 @@ class ScriptedDaemon:
             case "models":
                 yield Message("models", {"models": []})
             case "sketch":
-                height, width, _channels = message.rasters["source"].shape
-                yield Message("sketched", {"job": job, "box": [0, 0, width, height]}, {"layer": layer(message)})
+                yield from self._sketch(message)
             case "submit":
                 yield from self._play(message)
             case "release":
@@ -116,6 +123,10 @@ class ScriptedDaemon:
             case "fetch":
                 header = {"job": job, "box": [5, 6, 20, 10], "report": dict(self._report)}
                 yield Message("result", header, {"layer": Raster("uint8", (10, 20, 4), bytes([200, 90, 90, 255]) * 200)})
+
+    def _look(self, message: Message) -> Iterator[Message]:
+        height, width, _channels = message.rasters["source"].shape
+        yield Message("sketched", {"job": message.header["job"], "box": [0, 0, width, height]}, {"layer": layer(message)})
 
     def _blend(self, message: Message) -> Iterator[Message]:
         yield accepted(message)

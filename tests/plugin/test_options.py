@@ -6,13 +6,13 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import options
 import polib
 import pytest
 from update_catalogues import TEMPLATE
 
 from blend_protocol.methods import METHODS
 from blend_protocol.presets import PRESETS, WHOLE
+from dib import options
 
 PROJECT = Path(__file__).resolve().parents[2]
 IN_THE_DIALOG = ("Stop and _Keep", "Blend A_gain", "Fit", "_1:1", "Hold for before", "Compare…", "Ad_vanced")

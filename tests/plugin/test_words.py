@@ -28,7 +28,7 @@ def codes() -> set[str]:
 
 
 def test_every_error_that_a_user_may_meet_has_words():
-    tree = ast.parse((PLUGIN / "words.py").read_text())
+    tree = ast.parse((PLUGIN / "dib/words.py").read_text())
     table = next(node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "SENTENCES")
     told = {row.elts[0].value for row in table.elts}
     assert "target-transparent" in told

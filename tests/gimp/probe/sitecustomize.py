@@ -64,7 +64,7 @@ def account(widget, title, within):
         "ProgressBar": "get_fraction",
     }
     kind = type(widget).__name__
-    tell = getattr(widget, read.get(kind, "get_label"), None)
+    tell = None if widget is top else getattr(widget, read.get(kind, "get_label"), None)
     text = tell() if tell else None
     return {
         "name": widget.get_name(),

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import options
-from gi.repository import GLib, Gtk, Pango
+from gi.repository import Gtk, Pango
 
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
+from dib import options
+from dib.i18n import _
 
 
 class ModelList(Gtk.Box):

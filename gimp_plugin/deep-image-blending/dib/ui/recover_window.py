@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import rasters
-from callbacks import told
+import gi
+
+from dib.i18n import _
+
+gi.require_version("GimpUi", "3.0")
+gi.require_version("Gtk", "3.0")
 from gi.repository import GdkPixbuf, GimpUi, GLib, Gtk
-from notice import Notice
-from preview import pixbuf
-from recover import ICON, PICTURE, TICK, Keeper, Kept, age, method_label
-from words import sentence
 
 from blend_protocol.errors import BlendError
+from dib.gimp import rasters
+from dib.job.kept import Keeper, Kept, age, method_label
+from dib.ui.callbacks import told
+from dib.ui.notice import Notice
+from dib.ui.preview import pixbuf
+from dib.words import sentence
 
+TICK = 50  # ms
+ICON = 72  # px, longer side of a blend's picture in the list
+PICTURE = 4_000_000  # px; a larger blend is not fetched for its picture
 DISCARD, CANCEL, INSERT = 1, Gtk.ResponseType.CANCEL, Gtk.ResponseType.OK
 
 
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
+def run(keepers: list[Keeper], insert: Callable[[Kept], None]) -> bool:
+    """Show the window until a blend is inserted, or none is to be. Returns whether one was."""
+    GimpUi.init("deep-image-blending")
+    window = RecoverWindow(keepers)
+    try:
+        while (kept := window.run()) is not None:
+            try:
+                insert(kept)
+            except BlendError as error:
+                window.fail(error)
+            else:
+                return True
+        return False
+    finally:
+        window.close()
 
 
 class RecoverWindow:
@@ -67,7 +89,7 @@ class RecoverWindow:
             if response == INSERT:
                 return self._kept[number]
             kept = self._kept.pop(number)
-            kept.keeper.client.release(kept.job)
+            kept.release()
             self._rows.remove(chosen)
             self._pictures = self._fetch()  # its rows have moved
             self._say()

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 import gi
-import options
-import rasters
+
+from dib import options
+from dib.gimp import insertion, rasters
+from dib.i18n import _
 
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
-import comparison
-from callbacks import told
-from controls import Controls
-from geometry import unscaled
-from gi.repository import Gimp, GimpUi, GLib, GObject, Gtk
-from layer_list import LayerList
-from model_list import ModelList
-from notice import Notice
-from preview import CURVE, Curve, Preview
-from scene import Glance, Scene, Subject, View, targets
-from session import Session, command
-from sketcher import Sketcher
-from words import sentence
+from gi.repository import GimpUi, GLib, GObject, Gtk
 
 from blend_protocol.errors import BlendError
+from dib.geometry import unscaled
+from dib.gimp.snapshot import Glance, Snapshot, Subject, targets
+from dib.job.daemon import command
+from dib.job.request import View
+from dib.job.session import Session
+from dib.job.sketcher import Sketcher
+from dib.ui import comparison
+from dib.ui.callbacks import told
+from dib.ui.controls import Controls
+from dib.ui.layer_list import LayerList
+from dib.ui.model_list import ModelList
+from dib.ui.notice import Notice
+from dib.ui.preview import Curve, Preview
+from dib.words import sentence
 
+LOW, HIGH = 160, 500  # px of height that the controls ask for at least, and at most
 TICK = 40  # ms between looks at the socket
 FOLLOW = 1.0  # s between looks at the image
 SKETCH = 340  # px, longer side of what sketches are made of
 AGAIN = 101  # response of our own button; GIMP's Reset is 1
 ADVANCED = ("seed", "working-size", "iterations", "device", "daemon")
-
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
 
 
 STATES = {
@@ -44,8 +47,8 @@ STATES = {
 }
 
 
-def run(procedure, image, subject: Subject, config) -> Gimp.PDBStatusType:
-    """Show the dialog until the blend is inserted or given up."""
+def run(procedure, image, subject: Subject, config) -> bool:
+    """Show the dialog until the blend is inserted or given up. Returns whether it is inserted."""
     GimpUi.init("deep-image-blending")
     dialog = BlendDialog(procedure, image, subject, config)
     try:
@@ -65,14 +68,15 @@ class BlendDialog:
 
     def __init__(self, procedure, image, subject: Subject, config) -> None:
         self._image, self._subject, self._config = image, subject, config
-        self._scene: Scene | None = None
+        self._snapshot: Snapshot | None = None
         self._view: View | None = None
         self._session: Session | None = None
         self._steps = None
+        self._chosen: options.Options | None = None  # what the session was begun with
         self._sketcher: Sketcher | None = None
         self._moved: dict[str, float] = {}
-        self._stale = True  # whether the scene is yet to be read, or read anew
-        self._obstacle: BlendError | None = None  # why there is no scene
+        self._stale = True  # whether the image is yet to be read, or read anew
+        self._obstacle: BlendError | None = None  # why there is no snapshot
         self._glance, self._look_at = Glance.of(image), 0.0
         self._begun = self._keep = self._inserted = False  # begun: there is something to keep
         self._began = 0.0
@@ -88,7 +92,10 @@ class BlendDialog:
         self._text = Gtk.Label(xalign=0, yalign=0, wrap=True, max_width_chars=40, selectable=True, can_focus=False, name="state")
         # Room for its longest message, so that the window does not jump.
         self._text.set_size_request(-1, self._text.create_pango_layout("\n").get_pixel_size().height)
+        _thicken(self._bar)
         self._controls, self._layers, self._models = Controls(config), LayerList(config), ModelList(config)
+        self._about = Gtk.Label(xalign=0, wrap=True, max_width_chars=40, name="about-preset")
+        self._about.get_style_context().add_class("dim-label")
         self._compare = Gtk.Button(label=_("Compare…"), tooltip_text=_("See the object blended by every quick method, and choose one"))
         self._compare.set_name("compare")
         self._compare.connect("clicked", self._compare_methods)
@@ -103,17 +110,17 @@ class BlendDialog:
         self._set_state()
         self._timer = GLib.timeout_add(TICK, self._tick)
 
-    def run(self) -> Gimp.PDBStatusType:
+    def run(self) -> bool:
         self._dialog.run()
-        return Gimp.PDBStatusType.SUCCESS if self._inserted else Gimp.PDBStatusType.CANCEL
+        return self._inserted
 
     def close(self) -> None:
         GLib.source_remove(self._timer)
         self._end_session()
         self._end_sketches()
         self._dialog.destroy()
-        if self._scene:
-            self._scene.close()
+        if self._snapshot:
+            self._snapshot.close()
 
     def fail(self, error: BlendError) -> None:
         """Tell what went wrong and let the user mend it and try again."""
@@ -139,40 +146,64 @@ class BlendDialog:
 
     def _arrange(self) -> None:
         make = self._controls
-        sections = {
-            "what": [make.choice("target"), self._layers, make.choice("mask"), make.slider("grow"), make.slider("feather")],
-            "how": [make.choice("method"), self._models, self._compare, make.choice("preset"), *map(make.slider, options.SLIDER_NAMES)],
-            "result": [make.choice("output"), make.check(*options.HIDE)],
-            "advanced": [
-                make.number("seed"),
-                make.number("working-size", _("0: the preset's")),
-                make.number("iterations", _("0: the preset's")),
-                make.choice("device"),
-                make.entry("daemon"),
-            ],
-        }
+        method = make.choice("method")
+        method.pack_start(self._compare, False, False, 0)
+        sections = [
+            [make.choice("target"), self._layers, make.choice("mask"), make.slider("grow"), make.slider("feather")],
+            [method, self._models, make.choice("preset"), self._about, *map(make.slider, options.SLIDER_NAMES)],
+            [make.choice("output"), make.check(*options.HIDE)],
+        ]
+        advanced = Gtk.Expander(label=_("Ad_vanced"), use_underline=True, name="advanced")
+        zero = _("0: the preset's")
+        numbers = [make.number("seed"), make.number("working-size", zero), make.number("iterations", zero)]
+        advanced.add(_column([*numbers, make.choice("device"), make.entry("daemon")]))
         for row in (self._layers, self._models):
             make.line_up(row.label)
-        boxes = {name: Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=3) for name in sections}
-        for name, rows in sections.items():
-            for row in rows:
-                boxes[name].pack_start(row, False, False, 0)
-        advanced = Gtk.Expander(label=_("Ad_vanced"), use_underline=True, name="advanced")
-        advanced.add(boxes["advanced"])
-        right = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=8)
-        right.set_size_request(CURVE[0], -1)
-        for widget in (boxes["what"], Gtk.Separator(), boxes["how"], Gtk.Separator(), boxes["result"], advanced):
-            right.pack_start(widget, False, False, 0)
-        for widget in (self._bar, self._text, self._curve):
-            right.pack_end(widget, False, False, 0)
+        controls = _column(spacing=8, border_width=6)
+        for rows in sections:
+            controls.pack_start(_column(rows), False, False, 0)
+            controls.pack_start(Gtk.Separator(), False, False, 0)
+        controls.pack_start(advanced, False, False, 0)
+        # However much is unfolded, the buttons below stay on a small screen.
+        room = Gtk.ScrolledWindow(hscrollbar_policy=Gtk.PolicyType.NEVER, name="controls")
+        room.set_propagate_natural_height(True)
+        room.set_min_content_height(LOW)
+        room.set_max_content_height(HIGH)
+        room.add(controls)
         left = Gtk.Overlay()
         left.add(self._preview)
         left.add_overlay(self._notice)
-        both = Gtk.Box(spacing=12, border_width=12)
+        both = Gtk.Box(spacing=12)
         both.pack_start(left, True, True, 0)
-        both.pack_start(right, False, False, 0)
-        both.show_all()
-        self._dialog.get_content_area().pack_start(both, True, True, 0)
+        both.pack_start(room, False, False, 0)
+        below = Gtk.Box(spacing=12)
+        below.pack_start(_column([self._text, self._bar]), True, True, 0)
+        below.pack_start(self._curve, False, False, 0)
+        whole = _column(spacing=8, border_width=12)
+        whole.pack_start(both, True, True, 0)
+        whole.pack_start(below, False, False, 0)
+        whole.show_all()
+        self._dialog.get_content_area().pack_start(whole, True, True, 0)
+        self._gather_settings()
+
+    def _gather_settings(self) -> None:
+        """Have GIMP's buttons that load and save settings in a menu of their own, beside its Reset: they have a row of the window else."""
+        for row in self._dialog.get_content_area().get_children():
+            if isinstance(row, Gtk.ButtonBox):
+                menu = Gtk.Popover()
+                inside = _column(border_width=6)
+                for button in row.get_children():
+                    row.remove(button)
+                    inside.pack_start(button, False, False, 0)
+                inside.show_all()
+                menu.add(inside)
+                row.hide()
+                row.set_no_show_all(True)
+                opener = Gtk.MenuButton(label=_("Settings"), popover=menu, name="settings")
+                opener.show_all()
+                buttons = self._main.get_parent()
+                buttons.pack_start(opener, False, False, 0)
+                buttons.reorder_child(opener, 1)
 
     def _set_state(self) -> None:
         """Buttons and controls for what can be done now."""
@@ -198,6 +229,9 @@ class BlendDialog:
         self._compare.set_sensitive(not running and self._view is not None)
         rows["preset"].set_visible(not self._models.get_visible())  # of no use to a model, whose row has its room
         rows["preset"].set_sensitive(not running and "iterations" in uses)
+        preset = self._config.get_property("preset")
+        self._about.set_text(next((_(about) for name, _label, about in options.PRESETS if name == preset), ""))
+        self._about.set_visible(not self._models.get_visible())
         for name in options.SLIDER_NAMES:
             rows[name].set_sensitive(name in uses)
         self._layers.set_sensitive(not running)
@@ -234,19 +268,19 @@ class BlendDialog:
     def _look(self) -> None:
         """Read the image anew."""
         self._stale, self._obstacle = False, None
-        if self._scene:
-            self._scene.close()
-        self._scene = self._view = None
+        if self._snapshot:
+            self._snapshot.close()
+        self._snapshot = self._view = None
         try:
             self._glance = Glance.of(self._image)
-            self._scene = Scene(self._image, self._subject, self._options())
+            self._snapshot = Snapshot(self._image, self._subject, self._options())
         except BlendError as error:
             self._obstacle = error
             self._say("")
         else:
-            self._view = self._scene.view(SKETCH)
+            self._view = self._snapshot.view(SKETCH)
             size = self._image.get_width(), self._image.get_height()
-            self._preview.set_scene(self._scene.picture, self._scene.part, (0, 0, *size))
+            self._preview.set_picture(self._snapshot.picture, self._snapshot.part, (0, 0, *size))
         self._notice.tell(self._hindrance())
         self._set_state()
 
@@ -357,7 +391,9 @@ class BlendDialog:
         self._look()  # the picture may have changed since; no sketch is wished for, whose word would hide a failure's
         if self._hindrance():
             return
-        self._session = Session(self._image, self._subject, self._options(), self._watch)
+        chosen = self._chosen = self._options()
+        request = self._snapshot.request()
+        self._session = Session(request, chosen.parameters, self._subject.label(), chosen.address, self._watch)
         self._steps = self._session.follow()
         self._moved, self._begun, self._keep, self._began = {}, False, False, time.monotonic()
         self._curve.clear()
@@ -366,7 +402,7 @@ class BlendDialog:
     def _watch(self, message) -> None:
         header = message.header
         if message.type == "preview":
-            self._preview.show_layer(message.rasters["layer"], tuple(header["box"]))
+            self._preview.show_layer(message.rasters["layer"], self._session.place(message))
         elif message.type == "progress":
             if not self._begun:
                 self._begun = True
@@ -403,14 +439,16 @@ class BlendDialog:
             self._insert()
             return
         result = self._result()
-        self._preview.show_layer(rasters.shown(result.rasters["layer"]), tuple(result.header["box"]))
+        self._preview.show_layer(rasters.shown(result.rasters["layer"]), self._session.place(result))
         self._set_state()
         seconds = round(time.monotonic() - self._began)
         self._say(_("Done in {seconds} s. Insert it, or change the controls and blend again.").format(seconds=seconds), 1.0)
 
     def _insert(self) -> None:
-        self._session.insert(self._options())
-        Gimp.displays_flush()
+        present, result = self._options(), self._session.result
+        chosen = replace(self._chosen, output=present.output, hide_source=present.hide_source)
+        insertion.insert(self._image, self._subject, chosen, result, self._session.place(result))
+        self._session.release()
         self._inserted = True
         self._dialog.response(Gtk.ResponseType.OK)
 
@@ -423,3 +461,19 @@ class BlendDialog:
         if self._sketcher:
             self._sketcher.close()
         self._sketcher = None
+
+
+def _column(rows: Sequence[Gtk.Widget] = (), spacing: int = 3, border_width: int = 0) -> Gtk.Box:
+    """Widgets below each other."""
+    column = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=spacing, border_width=border_width)
+    for row in rows:
+        column.pack_start(row, False, False, 0)
+    return column
+
+
+def _thicken(bar: Gtk.ProgressBar) -> None:
+    """GIMP's themes draw it three pixels high."""
+    style = Gtk.CssProvider()
+    style.load_from_data(b"#progress trough, #progress progress { min-height: 10px; }")
+    bar.set_name("progress")
+    Gtk.StyleContext.add_provider_for_screen(bar.get_screen(), style, Gtk.STYLE_PROVIDER_PRIORITY_APPLICATION)

@@ -8,39 +8,33 @@ import gi
 
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
-import pairing
-from callbacks import told
-from gi.repository import Gdk, Gimp, GimpUi, Gio, GLib, Gtk
-from session import command
-from words import sentence
+from gi.repository import Gdk, GimpUi, Gio, GLib, Gtk
 
 from blend_protocol import runtime
 from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
+from dib.i18n import _
+from dib.job.daemon import command
+from dib.ui import pairing
+from dib.ui.callbacks import told
+from dib.words import sentence
 
 TICK = 500  # ms between questions to the daemon
 TAIL = 16_384  # bytes of the log that are shown
 START, STOP, TEST, PAIR, COPY = 1, 2, 3, 4, 5
 
 
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
-
-
-def run(run_mode: Gimp.RunMode) -> Gimp.PDBStatusType:
-    """Show the window until it is closed. Raises BlendError where nobody could see it."""
-    if run_mode == Gimp.RunMode.NONINTERACTIVE:
-        raise BlendError("interactive", _("This is a window for people."), _("Scripts call “blend-daemon status”."))
+def run() -> None:
+    """Show the window until it is closed."""
     GimpUi.init("deep-image-blending")
-    overseer = Overseer()
+    window = DaemonWindow()
     try:
-        overseer.run()
+        window.run()
     finally:
-        overseer.close()
-    return Gimp.PDBStatusType.SUCCESS
+        window.close()
 
 
-class Overseer:
+class DaemonWindow:
     """The window. It asks the daemon that is there, and starts none unless it is told to."""
 
     def __init__(self) -> None:

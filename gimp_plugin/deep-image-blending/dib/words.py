@@ -6,9 +6,8 @@ words stand, which are more exact.
 
 from __future__ import annotations
 
-from gi.repository import GLib
-
 from blend_protocol.errors import BlendError
+from dib.i18n import _
 
 SENTENCES = (  # (code, what a translation says)
     ("mask-off-target", "The object lies wholly outside the target. Move it onto the picture."),
@@ -59,10 +58,6 @@ PLAIN = {
     "daemon-stopped",
     "job-cut-off",
 }  # English adds nothing
-
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
 
 
 def sentence(error: BlendError) -> str:

@@ -7,24 +7,23 @@ from array import array
 from collections.abc import Mapping
 from typing import Any
 
-import rasters
-from geometry import Rect
-from gi.repository import Gimp, GLib
-from options import SLIDER_NAMES, Options
-from scene import PARASITE, Subject
+from gi.repository import Gimp
 
 from blend_protocol.errors import BlendError
-from blend_protocol.framing import Raster
+from blend_protocol.framing import Message, Raster
+from dib.geometry import Rect
+from dib.gimp import rasters
+from dib.gimp.snapshot import PARASITE, Subject
+from dib.i18n import _
+from dib.options import SLIDER_NAMES, Options
 
 OPAQUE = {"uint8": 255, "uint16": 65535, "float32": 1.0}
 
 
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
+def insert(image: Gimp.Image, subject: Subject, options: Options, result: Message, box: Rect) -> Gimp.Layer:
+    """Insert the layer of a `result` message as `options.output` says, as one undo step. It carries the report and the call as a parasite.
 
-
-def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster, box: Rect, report: Mapping[str, Any]) -> Gimp.Layer:
-    """Insert the blended layer as `options.output` says, as one undo step. The layer carries the report and the call as a parasite.
+    `box`: where on the canvas it belongs.
 
     Raises
     ------
@@ -32,6 +31,7 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster
         `layer-gone`, `wrong-mode`: the image or the layer was closed or converted meanwhile
     """
     source, blended = subject.source, subject.blended
+    raster, report = result.rasters["layer"], result.header["report"]
     if not image.is_valid() or not source.is_valid() or source.get_image() != image:
         raise BlendError(
             "layer-gone",
@@ -60,7 +60,23 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster
         image.set_selected_layers([layer])
     finally:
         image.undo_group_end()
+    Gimp.displays_flush()
+    for note in report["notes"]:
+        Gimp.message(note)
     return layer
+
+
+def recover(image: Gimp.Image, result: Message, name: str) -> None:
+    """Insert the layer of a `result` message of another time at its place, as the topmost layer, as one undo step."""
+    raster = result.rasters["layer"]
+    check_mode(image, raster)
+    image.undo_group_start()
+    try:
+        layer = add_layer(image, raster, tuple(result.header["box"]), _("{name} blended").format(name=name).strip(), None, 0)
+        image.set_selected_layers([layer])
+    finally:
+        image.undo_group_end()
+    Gimp.displays_flush()
 
 
 def check_mode(image: Gimp.Image, raster: Raster) -> None:

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import options
-from callbacks import told
-from geometry import unscaled
 from gi.repository import GdkPixbuf, GLib, Gtk
-from notice import Notice
-from preview import lay, pixbuf
-from scene import View
-from sketcher import Sketcher
-from words import sentence
 
 from blend_protocol.errors import BlendError
 from blend_protocol.methods import METHODS
+from dib import options
+from dib.geometry import unscaled
+from dib.i18n import _
+from dib.job.request import View
+from dib.job.sketcher import Sketcher
+from dib.ui.callbacks import told
+from dib.ui.notice import Notice
+from dib.ui.preview import lay, pixbuf
+from dib.words import sentence
 
 TICK = 30  # ms
 SIZE = 210  # px, longer side of each picture
 COLUMNS = 4
 SHOWN = tuple(name for name, method in METHODS.items() if method.quick or name == "deep")
-
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
 
 
 def choose(parent: Gtk.Window, command: list[str], address: str | None, view: View, present: Mapping[str, Any]) -> str | None:

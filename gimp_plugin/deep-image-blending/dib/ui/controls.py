@@ -1,13 +1,11 @@
-"""The widgets of the procedure's arguments, each bound to the config: GIMP's own, in rows that line up."""
+"""The widgets of the procedure's arguments, each bound to the config, in rows that line up."""
 
 from __future__ import annotations
 
-import options
-from gi.repository import GimpUi, GLib, Gtk
+from gi.repository import GimpUi, GObject, Gtk
 
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
+from dib import options
+from dib.i18n import _
 
 
 class Controls:
@@ -23,7 +21,8 @@ class Controls:
         self._about = {name: (label, about) for name, label, about, *_rest in (*options.CHOICES, *options.SLIDERS, *options.NUMBERS)}
         self._about[options.ADDRESS[0]] = options.ADDRESS[1:]
         self._labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
-        self._numbers = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
+        self._numbers, self._small, self._left, self._right = (Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL) for _group in range(4))
+        self._ends = {name: ends for name, *ends in options.ENDS}
         self.rows: dict[str, Gtk.Widget] = {}
 
     def line_up(self, label: Gtk.Widget) -> None:
@@ -50,14 +49,22 @@ class Controls:
         return row
 
     def slider(self, name: str) -> Gtk.Widget:
-        """A slider with a number beside it."""
-        label, explanation = self._about[name]
-        row = GimpUi.prop_scale_entry_new(self._config, name, _(label), 1.0, False, 0, 0)
-        row.set_digits(0)
-        row.set_tooltip_text(_(explanation))
-        self._labels.add_widget(row.get_label())
-        self._numbers.add_widget(row.get_spin_button())
-        return self._entered(name, row)
+        """A slider with a word at each end, and a number beside it."""
+        about = self._config.find_property(name)
+        step = Gtk.Adjustment(lower=about.minimum, upper=about.maximum, step_increment=1, page_increment=10)
+        self._config.bind_property(name, step, "value", GObject.BindingFlags.BIDIRECTIONAL | GObject.BindingFlags.SYNC_CREATE)
+        scale, spin = Gtk.Scale(adjustment=step, draw_value=False), Gtk.SpinButton(adjustment=step, numeric=True, width_chars=4)
+        scale.set_size_request(110, -1)
+        self._small.add_widget(spin)
+        row = self._labelled(name, spin, wide=False)
+        low, high = (Gtk.Label(label=_(word), xalign=end) for end, word in ((1, self._ends[name][0]), (0, self._ends[name][1])))
+        for place, (widget, group) in enumerate(((low, self._left), (scale, None), (high, self._right)), start=1):
+            row.pack_start(widget, group is None, True, 0)
+            row.reorder_child(widget, place)
+            if group is not None:
+                group.add_widget(widget)
+                widget.get_style_context().add_class("dim-label")
+        return row
 
     def check(self, name: str, label: str, explanation: str) -> Gtk.Widget:
         """A box to tick."""

@@ -11,31 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import rasters
-from geometry import Rect, grown, intersection
-from gi.repository import Gegl, Gimp, GLib
-from options import Options, recalled
+from gi.repository import Gegl, Gimp
 
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Raster
+from dib.geometry import Rect, grown, intersection
+from dib.gimp import rasters
+from dib.i18n import _
+from dib.job.request import Request, View
+from dib.options import Options, recalled
 
 PARASITE = "deep-image-blending"
 ICON = 64  # px, longer side of what a glance sees
 CONTEXT = 2  # px of the source around the selection: gradients on its edge need the neighbours
-
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the daemon is to blend, and where its offset counts from: the canvas's top-left corner."""
-
-    source: Raster
-    target: Raster
-    mask: Raster | None
-    offset: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -64,6 +52,10 @@ class Subject:
             except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
                 pass  # written by something else: the layer is a layer like any other
         return cls(layer, None, {})
+
+    def label(self) -> dict[str, str]:
+        """What the daemon calls the blend in its list of results."""
+        return {"image": self.source.get_image().get_name(), "layer": self.source.get_name()}
 
     def is_mask(self, mask: str) -> bool:
         """Whether, with the argument `mask`, the mask is the blended layer's alpha, which is grown and softened already."""
@@ -102,7 +94,7 @@ class Glance:
         return cls(True, chosen, (kind, layers, selection, icon(image), [icon(layer) for layer in chosen]))
 
 
-class Scene:
+class Snapshot:
     """What is to be blended, opened for reading. It stays as it was when it was opened, whatever the user does. Close it after use.
 
     Parameters
@@ -224,21 +216,6 @@ class Scene:
                 rasters.write(mask, self._mask((*self._origin, pasted.get_width(), pasted.get_height())), rasters.linear(self._depth))
             self._pasted = Gimp.Layer.new_from_visible(copy, copy, "pasted")
         return self._pasted
-
-
-@dataclass(frozen=True)
-class View:
-    """A part of the canvas on a smaller scale, for a sketch. All rasters are RGBA or mask over that part, of one size.
-
-    Attributes
-    ----------
-    part : (x, y, width, height) in pixels of the canvas
-    """
-
-    source: Raster
-    target: Raster
-    mask: Raster | None
-    part: Rect
 
 
 def _select(shape: Gimp.Image, image: Gimp.Image, source: Gimp.Layer, subject: Subject, options: Options) -> bool:

@@ -73,6 +73,14 @@ NUMBERS = (  # (argument, label, explanation, lowest, highest, default)
     ("working-size", "Working size", "Side in pixels of the square that the optimiser works on at most; 0: the preset's", 0, 4096, 0),
     ("iterations", "Iterations", "How often the objective is evaluated; 0: the preset's", 0, 10_000, 0),
 )
+ENDS = (  # (argument, what is at a slider's left end, at its right end)
+    ("grow", "smaller", "larger"),
+    ("feather", "hard", "soft"),
+    ("style", "as pasted", "painted"),
+    ("content", "loose", "detailed"),
+    ("colour", "its own", "the picture's"),
+    ("seam", "narrow", "wide"),
+)
 HIDE = ("hide-source", "Hi_de the source", "Hide the source layer, whose surroundings would show around the result")
 MODEL = ("model", "Mode_l", "Name of the learned model, with the method of that name")
 TARGET_LAYER = ("target-layer", "Layer", "The layer to blend into")

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import socket
 
-from gi.repository import GLib, Gtk
-from words import sentence
+from gi.repository import Gtk
 
 from blend_protocol import keys
 from blend_protocol.errors import BlendError
+from dib.i18n import _
+from dib.words import sentence
 
 WORDS = ("blend-daemon", "pair")
-
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
 
 
 def ask(parent: Gtk.Window) -> str | None:

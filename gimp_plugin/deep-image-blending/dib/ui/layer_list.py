@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import options
-from gi.repository import Gimp, GLib, Gtk
+from gi.repository import Gtk
 
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
+from dib import options
+from dib.i18n import _
 
 
 class LayerList(Gtk.Box):
@@ -33,8 +32,8 @@ class LayerList(Gtk.Box):
         self.set_no_show_all(True)
         config.connect(f"notify::{name}", lambda *_change: self._follow())
 
-    def offer(self, layers: Sequence[Gimp.Layer]) -> None:
-        """List these layers."""
+    def offer(self, layers: Sequence[Any]) -> None:
+        """List these layers of GIMP's."""
         self._layers = []  # so that emptying the list sets nothing
         self._combo.remove_all()
         for layer in layers:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 
-from geometry import Rect, scaled
 from gi.repository import Gegl, Gimp
 
 from blend_protocol.framing import Raster
+from dib.geometry import Rect, scaled
 
 TYPE_CODE = {"uint8": "B", "uint16": "H", "float32": "f"}
 BABL = {"uint8": "u8", "uint16": "u16", "float32": "float"}
