@@ -29,6 +29,14 @@ class Controls:
         """Have the label of a row of another make be as wide as these."""
         self._labels.add_widget(label)
 
+    def beside(self, widget: Gtk.Widget) -> Gtk.Box:
+        """A row with no label, whose widget stands below those of the others."""
+        row, nothing = Gtk.Box(spacing=6), Gtk.Label()
+        self._labels.add_widget(nothing)
+        row.pack_start(nothing, False, False, 0)
+        row.pack_start(widget, True, True, 0)
+        return row
+
     def choice(self, name: str) -> Gtk.Widget:
         """A list of an argument's choices."""
         return self._labelled(name, GimpUi.prop_choice_combo_box_new(self._config, name))

@@ -32,7 +32,7 @@ from dib.ui.notice import Notice
 from dib.ui.preview import Curve, Preview
 from dib.words import sentence
 
-LOW, HIGH = 160, 500  # px of height that the controls ask for at least, and at most
+LOW, HIGH = 160, 530  # px of height that the controls ask for at least, and at most
 TICK = 40  # ms between looks at the socket
 FOLLOW = 1.0  # s between looks at the image
 SKETCH = 340  # px, longer side of what sketches are made of
@@ -150,7 +150,7 @@ class BlendDialog:
         method.pack_start(self._compare, False, False, 0)
         sections = [
             [make.choice("target"), self._layers, make.choice("mask"), make.slider("grow"), make.slider("feather")],
-            [method, self._models, make.choice("preset"), self._about, *map(make.slider, options.SLIDER_NAMES)],
+            [method, self._models, make.choice("preset"), make.beside(self._about), *map(make.slider, options.SLIDER_NAMES)],
             [make.choice("output"), make.check(*options.HIDE)],
         ]
         advanced = Gtk.Expander(label=_("Ad_vanced"), use_underline=True, name="advanced")
@@ -170,6 +170,8 @@ class BlendDialog:
         room.set_min_content_height(LOW)
         room.set_max_content_height(HIGH)
         room.add(controls)
+        down = room.get_vadjustment()
+        advanced.connect("notify::expanded", lambda *_change: GLib.idle_add(lambda: down.set_value(down.get_upper())))
         left = Gtk.Overlay()
         left.add(self._preview)
         left.add_overlay(self._notice)
@@ -204,6 +206,7 @@ class BlendDialog:
                 buttons = self._main.get_parent()
                 buttons.pack_start(opener, False, False, 0)
                 buttons.reorder_child(opener, 1)
+                buttons.reorder_child(self._main, -1)  # the main action is the last, as in every dialog
 
     def _set_state(self) -> None:
         """Buttons and controls for what can be done now."""
@@ -231,7 +234,7 @@ class BlendDialog:
         rows["preset"].set_sensitive(not running and "iterations" in uses)
         preset = self._config.get_property("preset")
         self._about.set_text(next((_(about) for name, _label, about in options.PRESETS if name == preset), ""))
-        self._about.set_visible(not self._models.get_visible())
+        self._about.get_parent().set_visible(not self._models.get_visible())
         for name in options.SLIDER_NAMES:
             rows[name].set_sensitive(name in uses)
         self._layers.set_sensitive(not running)

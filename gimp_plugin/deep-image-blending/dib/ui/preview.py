@@ -141,21 +141,22 @@ class Curve(Gtk.Box):
     def __init__(self) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL)
         self.set_tooltip_text(_("The objective at each evaluation so far"))
-        text = Gtk.Label(label=_("Left to improve"), xalign=0)
-        text.get_style_context().add_class("dim-label")
-        self._image = Gtk.Image()
+        self._text, self._image = Gtk.Label(xalign=0), Gtk.Image()
+        self._text.get_style_context().add_class("dim-label")
         self._image.set_size_request(*CURVE)
-        for widget in (text, self._image):
+        for widget in (self._text, self._image):
             self.pack_start(widget, False, False, 0)
         self._points: list[tuple[int, float]] = []
 
     def clear(self) -> None:
         """Begin again."""
         self._points = []
+        self._text.set_text("")
         self._image.set_from_pixbuf(None)
 
     def add(self, evaluation: int, evaluations: int, loss: float) -> None:
         """One more point."""
+        self._text.set_text(_("Left to improve"))
         self._points.append((evaluation, loss))
         losses = [loss for _, loss in self._points]
         low, high = min(losses), max(losses)
