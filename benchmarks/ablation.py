@@ -22,7 +22,9 @@ import numpy as np
 from PIL import Image
 from quality import FIGURES, cases, offset, part, score
 
-from blend_daemon.engine import Parameters, Problem, blend, composite, deep, harmonise, matching
+from blend_daemon.engine import Parameters, Problem, blend, composite
+from blend_daemon.engine.methods import deep
+from blend_daemon.engine.painting import harmonise, matching
 from blend_protocol.methods import SLIDERS
 
 LOSSES = ("content", "style", "histogram", "chroma", "tone")

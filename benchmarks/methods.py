@@ -20,7 +20,8 @@ from skimage import data
 from skimage.transform import resize
 
 from blend_daemon.engine import Parameters, Problem, blend, composite
-from blend_daemon.engine.poisson import Surroundings, poisson_blend
+from blend_daemon.engine.poisson.equation import poisson_blend
+from blend_daemon.engine.raster.surroundings import Surroundings
 from blend_protocol.methods import METHODS
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from blend_daemon.engine import weights
-from blend_daemon.engine.features import Features
-from blend_daemon.engine.losses import CONTENT_LAYER, STYLE_LAYERS, laplacian
+from blend_daemon.engine.network import weights
+from blend_daemon.engine.network.features import Features
+from blend_daemon.engine.network.losses import CONTENT_LAYER, STYLE_LAYERS, laplacian
 
 GRADIENT, CONTENT, STYLE, VARIATION = 1e4, 1.0, 1e4, 1e-6
 SHIFT = 0.44  # what the published code takes from colours in 0..255 before the network

@@ -29,11 +29,13 @@ from skimage.transform import resize
 
 from blend_daemon.engine import Problem, poisson_preview
 from blend_daemon.engine import device as devices
-from blend_daemon.engine.lbfgs import LBFGS
-from blend_daemon.engine.painting import COARSE, FINE, Layers, Painting, Scene, Weights
-from blend_daemon.engine.pixels import to_float
-from blend_daemon.engine.poisson import PoissonSolver, Surroundings, poisson_blend, residual
-from blend_daemon.engine.preview import ITERATIONS
+from blend_daemon.engine.optimise.lbfgs import LBFGS
+from blend_daemon.engine.painting.objective import COARSE, FINE, Layers, Painting, Scene, Weights
+from blend_daemon.engine.poisson.equation import poisson_blend, residual
+from blend_daemon.engine.poisson.multigrid import PoissonSolver
+from blend_daemon.engine.poisson.preview import ITERATIONS
+from blend_daemon.engine.raster.pixels import to_float
+from blend_daemon.engine.raster.surroundings import Surroundings
 
 PUBLISHED_EVALUATIONS = 2000
 

@@ -19,7 +19,7 @@ HEAVY = {"torch", "numpy", "scipy", "PIL", "pyvips"}
     [
         ("blend_protocol.client, blend_protocol.messages, blend_protocol.runtime", {*HEAVY, "blend_daemon.engine"}),
         ("blend_daemon.service.server, blend_daemon.service.jobs", {*HEAVY, "blend_daemon.engine"}),
-        ("blend_daemon.engine.blending, blend_daemon.engine.paper", {"zmq", "blend_daemon.service", "gi"}),
+        ("blend_daemon.engine.blending, blend_daemon.engine.methods.paper", {"zmq", "blend_daemon.service", "gi"}),
         ("blend_daemon.scores", {"torch", "PIL", "pyvips", "zmq", "blend_daemon.engine", "blend_protocol"}),
         ("blend_daemon.comparison.compare, blend_daemon.comparison.blind", {"torch", "gi", "zmq", "blend_daemon.service"}),
         ("blend_protocol.presets, blend_daemon.cli", {"torch", "numpy", "zmq"}),

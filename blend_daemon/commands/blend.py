@@ -14,7 +14,7 @@ from blend_protocol.methods import CONSTRAINTS, LOSSES, METHODS, SLIDERS, SOLVER
 from blend_protocol.presets import PRESETS
 
 if TYPE_CHECKING:
-    from blend_daemon.engine.pixels import Box, Raster
+    from blend_daemon.engine.raster.pixels import Box, Raster
 
 Show = Callable[[str, int, int, float, float | None], None]
 

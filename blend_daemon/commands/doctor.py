@@ -63,7 +63,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _weights() -> Finding:
-    from blend_daemon.engine import weights
+    from blend_daemon.engine.network import weights
 
     try:
         info = weights.load()[1]

@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def _add(args: argparse.Namespace) -> int:
     from blend_daemon import models
-    from blend_daemon.engine import learned
+    from blend_daemon.engine.methods import learned
     from blend_daemon.manifest import Manifest
 
     name = args.name or args.file.stem

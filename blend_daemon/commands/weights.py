@@ -16,7 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from blend_daemon.engine import weights
+    from blend_daemon.engine.network import weights
 
     def say(line: str) -> None:
         if not args.quiet:

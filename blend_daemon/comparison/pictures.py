@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from blend_daemon.engine.pixels import Box, Raster, from_float, to_float
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.raster.pixels import Box, Raster, from_float, to_float
+from blend_daemon.engine.raster.problem import Problem
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ import pyvips
 
 from blend_daemon.comparison.measure import Trial
 from blend_daemon.comparison.pictures import Bytes, View, crop, insets
-from blend_daemon.engine.pixels import Box
+from blend_daemon.engine.raster.pixels import Box
 
 WIDTH, TALLEST, GAP = 288, 384, 12  # px of a picture, and between them
 PER_LINE = 5  # pictures

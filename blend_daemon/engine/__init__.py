@@ -16,14 +16,15 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from blend_daemon.engine.blending import Blend, blend, sketch, warm
-    from blend_daemon.engine.pixels import composite
-    from blend_daemon.engine.preview import poisson_preview
-    from blend_daemon.engine.problem import Problem
+    from blend_daemon.engine.poisson.preview import poisson_preview
     from blend_daemon.engine.progress import Cancelled, Directive, Progress
+    from blend_daemon.engine.raster.pixels import composite
+    from blend_daemon.engine.raster.problem import Problem
 
 _HOME = {
-    "Blend": "blending", "blend": "blending", "sketch": "blending", "warm": "blending", "composite": "pixels",
-    "poisson_preview": "preview", "Problem": "problem", "Cancelled": "progress", "Directive": "progress", "Progress": "progress",
+    "Blend": "blending", "blend": "blending", "sketch": "blending", "warm": "blending", "composite": "raster.pixels",
+    "poisson_preview": "poisson.preview", "Problem": "raster.problem", "Cancelled": "progress", "Directive": "progress",
+    "Progress": "progress",
 }  # fmt: skip
 __all__ = [
     "Blend", "Cancelled", "Directive", "Parameters", "Problem", "Progress", "blend", "composite", "poisson_preview", "sketch", "warm",

@@ -13,10 +13,10 @@ import torch
 
 from blend_daemon.engine import device as devices
 from blend_daemon.engine import methods
-from blend_daemon.engine.losses import STYLE_LAYERS
-from blend_daemon.engine.pixels import Box, Raster
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.network.losses import STYLE_LAYERS
 from blend_daemon.engine.progress import Observer
+from blend_daemon.engine.raster.pixels import Box, Raster
+from blend_daemon.engine.raster.problem import Problem
 from blend_daemon.engine.run import Run, preview
 from blend_protocol import __version__
 from blend_protocol.errors import BlendError

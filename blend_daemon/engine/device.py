@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import torch
 
-from blend_daemon.engine import weights
-from blend_daemon.engine.features import Features
+from blend_daemon.engine.network import weights
+from blend_daemon.engine.network.features import Features
 from blend_protocol.errors import BlendError
 
 ALONE = 300_000  # pixels up to which one thread was the fastest for element-wise sums, measured on two cores (docs/engine.md)

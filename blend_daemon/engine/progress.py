@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from blend_daemon.engine.pixels import Box, Raster
+from blend_daemon.engine.raster.pixels import Box, Raster
 
 
 class Directive(Enum):

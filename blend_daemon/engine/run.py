@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from blend_daemon.engine import device as devices
-from blend_daemon.engine.features import Features
-from blend_daemon.engine.optimise import Step, Steps, Word
-from blend_daemon.engine.pixels import Box, Floats, Raster, from_float
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.network.features import Features
+from blend_daemon.engine.optimise.loop import Step, Steps, Word
 from blend_daemon.engine.progress import Cancelled, Clock, Directive, Observer, Progress
+from blend_daemon.engine.raster.pixels import Box, Floats, Raster, from_float
+from blend_daemon.engine.raster.problem import Problem
 from blend_protocol.presets import Parameters, Preset
 
 

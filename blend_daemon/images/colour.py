@@ -10,7 +10,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
-from blend_daemon.engine.pixels import Raster, split_alpha
+from blend_daemon.engine.raster.pixels import Raster, split_alpha
 from blend_daemon.images.exif import Exif
 from blend_daemon.images.picture import Picture
 from blend_protocol.errors import BlendError

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.stats import norm
 
-from blend_daemon.engine.pixels import Raster, split_alpha, to_float
+from blend_daemon.engine.raster.pixels import Raster, split_alpha, to_float
 from blend_daemon.images.picture import Picture
 from blend_protocol.errors import BlendError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blend_daemon.engine.pixels import Raster
+from blend_daemon.engine.raster.pixels import Raster
 from blend_daemon.images.exif import Exif
 from blend_daemon.images.png import Chunk
 

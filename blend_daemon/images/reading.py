@@ -14,7 +14,7 @@ import numpy as np
 import pyvips
 from PIL import Image
 
-from blend_daemon.engine.pixels import split_alpha
+from blend_daemon.engine.raster.pixels import split_alpha
 from blend_daemon.images import colour, exif, iptc, png, tiff
 from blend_daemon.images.picture import About, Picture
 from blend_protocol.errors import BlendError

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from blend_daemon.engine.pixels import Raster
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.raster.pixels import Raster
+from blend_daemon.engine.raster.problem import Problem
 from blend_daemon.images.colour import in_colours_of
 from blend_daemon.images.mask import mask_of, with_alpha_understood
 from blend_daemon.images.picture import Picture

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tifffile
 
-from blend_daemon.engine.pixels import Raster
+from blend_daemon.engine.raster.pixels import Raster
 from blend_daemon.images.exif import RESOLUTION, SIZES, Exif
 from blend_daemon.images.iptc import unwrapped
 from blend_daemon.images.picture import premultiplied, straight

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from blend_daemon.engine.pixels import Raster
+from blend_daemon.engine.raster.pixels import Raster
 from blend_daemon.files import is_stream
 from blend_daemon.images import colour, iptc, png, tiff, xmp
 from blend_daemon.images.exif import Exif

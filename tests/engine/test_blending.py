@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import torch
 
 from blend_daemon import scores
-from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, composite, painting
+from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, composite
 from blend_daemon.engine.blending import _attempts
+from blend_daemon.engine.painting import objective
 from blend_protocol.errors import BlendError
 from blend_protocol.presets import PRESETS
 
@@ -102,7 +104,9 @@ def shapes():
 def test_every_shape_of_mask(name, cat, coffee):
     target = np.ascontiguousarray(coffee[:64, :80])
     problem = Problem.from_arrays(cat, target, shapes()[name].astype(np.uint8) * 255)
-    outside_is_untouched(problem, run(problem))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # numbers that are none, cast to a colour
+        outside_is_untouched(problem, run(problem))
 
 
 def test_a_soft_mask_gives_a_soft_layer(cat, coffee):
@@ -120,7 +124,7 @@ def test_a_mask_cut_by_the_canvas_gets_no_dark_border(cat, coffee):
     out = outside_is_untouched(problem, run(problem)).astype(float)
     border = np.concatenate([out[50:, 0], out[-1, :50]])
     beside = np.concatenate([out[50:, 3], out[-4, :50]])
-    assert abs(border.mean() - beside.mean()) < 6
+    assert border.mean() - beside.mean() > -6
 
 
 def test_cancel_ends_the_run_at_once(cat, coffee, disc):
@@ -189,14 +193,14 @@ def small_memory(monkeypatch):
     """Stands for a device whose memory suffices for so many pixels: the machine's own would have to be filled to see the error."""
 
     def limit(pixels: int) -> None:
-        evaluate = painting.Painting.__call__
+        evaluate = objective.Painting.__call__
 
         def fake(self, x):
             if x.numel() > 3 * pixels:
                 raise torch.OutOfMemoryError("out of memory (as the test wants it)")
             return evaluate(self, x)
 
-        monkeypatch.setattr(painting.Painting, "__call__", fake)
+        monkeypatch.setattr(objective.Painting, "__call__", fake)
 
     return limit
 
@@ -229,7 +233,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(cat, coffee, disc, monk
     def broken(self, x):
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(painting.Painting, "__call__", broken)
+    monkeypatch.setattr(objective.Painting, "__call__", broken)
     with pytest.raises(RuntimeError, match="a fault"):
         run(Problem.from_arrays(cat, coffee, disc))
 

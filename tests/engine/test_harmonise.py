@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from blend_daemon.engine import Problem
-from blend_daemon.engine.harmonise import LEAST_LUMA, Harmony, Start, harmonise, move_colours, palette
-from blend_daemon.engine.poisson import Surroundings
+from blend_daemon.engine.painting.harmonise import LEAST_LUMA, Harmony, Start, harmonise, move_colours, palette
+from blend_daemon.engine.raster.surroundings import Surroundings
 
 SIDE = 160
 Y, X = np.mgrid[:SIDE, :SIDE] - SIDE / 2

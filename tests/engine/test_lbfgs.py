@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from blend_daemon.engine.lbfgs import LBFGS
+from blend_daemon.engine.optimise.lbfgs import LBFGS
 
 
 def rosenbrock(x):

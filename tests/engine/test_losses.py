@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from blend_daemon.engine import losses
+from blend_daemon.engine.network import losses
 
 RANDOM = np.random.default_rng(0)
 

@@ -12,10 +12,12 @@ from scipy.sparse.linalg import spsolve
 from test_blending import outside_is_untouched
 from test_poisson import LEVEL, around, exact, masks
 
-from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, gaussian_poisson, methods, sketch
-from blend_daemon.engine.colour import statistics
-from blend_daemon.engine.poisson import PoissonSolver, residual
-from blend_daemon.engine.solvers import SOLVERS
+from blend_daemon.engine import Cancelled, Directive, Parameters, Problem, blend, methods, sketch
+from blend_daemon.engine.methods import gaussian_poisson
+from blend_daemon.engine.poisson.equation import residual
+from blend_daemon.engine.poisson.multigrid import PoissonSolver
+from blend_daemon.engine.poisson.solvers import SOLVERS
+from blend_daemon.engine.raster.colour import statistics
 from blend_protocol.errors import BlendError
 from blend_protocol.methods import LOSSES, METHODS, find
 from blend_protocol.methods import SOLVERS as NAMES

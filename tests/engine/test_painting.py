@@ -9,14 +9,14 @@ from scipy import ndimage
 from test_lbfgs import Reads
 
 from blend_daemon.engine import device as devices
-from blend_daemon.engine import recolour
-from blend_daemon.engine.axes import to_axes
-from blend_daemon.engine.lbfgs import LBFGS
-from blend_daemon.engine.matching import GRID, Field
-from blend_daemon.engine.painterly import _painted
-from blend_daemon.engine.painting import COARSE, FINE, Painting, Scene, Weights
-from blend_daemon.engine.poisson import Surroundings
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.optimise.lbfgs import LBFGS
+from blend_daemon.engine.painting import recolour
+from blend_daemon.engine.painting.matching import GRID, Field
+from blend_daemon.engine.painting.objective import COARSE, FINE, Painting, Scene, Weights
+from blend_daemon.engine.painting.strength import _painted
+from blend_daemon.engine.raster.axes import to_axes
+from blend_daemon.engine.raster.problem import Problem
+from blend_daemon.engine.raster.surroundings import Surroundings
 
 WEIGHTS = Weights(content=0.4, style=1.0, histogram=1.0, chroma=100.0, tone=20.0)
 

@@ -6,9 +6,11 @@ import torch
 from scipy.sparse import lil_matrix
 from scipy.sparse.linalg import spsolve
 
-from blend_daemon.engine import solvers
-from blend_daemon.engine.poisson import PoissonSolver, Surroundings, poisson_blend, residual
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.poisson import solvers
+from blend_daemon.engine.poisson.equation import poisson_blend, residual
+from blend_daemon.engine.poisson.multigrid import PoissonSolver
+from blend_daemon.engine.raster.problem import Problem
+from blend_daemon.engine.raster.surroundings import Surroundings
 
 LEVEL = 1 / 255
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from blend_daemon.engine.pixels import composite, from_float, to_float
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.raster.pixels import composite, from_float, to_float
+from blend_daemon.engine.raster.problem import Problem
 from blend_protocol.errors import BlendError
 from blend_protocol.presets import Parameters
 

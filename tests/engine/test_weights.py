@@ -8,8 +8,8 @@ import torch.nn.functional as F
 import torchvision
 from safetensors.torch import save_file
 
-from blend_daemon.engine import weights
-from blend_daemon.engine.features import LAYERS, MEAN, Features
+from blend_daemon.engine.network import weights
+from blend_daemon.engine.network.features import LAYERS, MEAN, Features
 from blend_protocol.errors import BlendError
 
 REAL = weights.path()

@@ -220,7 +220,7 @@ def second_daemon(scene: Scene) -> None:
 STARVED = """
 import sys
 if "blend_daemon.service.worker" in sys.orig_argv:
-    import torch, blend_daemon.engine.painting as painting
+    import torch, blend_daemon.engine.painting.objective as painting
     def starve(self, x):
         raise torch.OutOfMemoryError("out of memory (as the fault wants it)")
     painting.Painting.__call__ = starve

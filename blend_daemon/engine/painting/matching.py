@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blend_daemon.engine.axes import to_axes
-from blend_daemon.engine.filters import blur
+from blend_daemon.engine.raster.axes import to_axes
+from blend_daemon.engine.raster.filters import blur
 
 Size = tuple[int, int]
 

@@ -9,13 +9,14 @@ import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
-from blend_daemon.engine.colour import statistics, transfer
-from blend_daemon.engine.optimise import Step, Steps, Word
-from blend_daemon.engine.pixels import Box, Floats, split_alpha, to_float
-from blend_daemon.engine.poisson import Surroundings, corrected, residual
+from blend_daemon.engine.optimise.loop import Step, Steps, Word
+from blend_daemon.engine.poisson.equation import corrected, residual
+from blend_daemon.engine.poisson.solvers import SOLVERS
 from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.raster.colour import statistics, transfer
+from blend_daemon.engine.raster.pixels import Box, Floats, split_alpha, to_float
+from blend_daemon.engine.raster.surroundings import Surroundings
 from blend_daemon.engine.run import Run, at_once, in_box
-from blend_daemon.engine.solvers import SOLVERS
 
 FEATHER = 0.2  # of the object's greatest depth, over which `alpha` fades when no width is given
 SAMPLES = 1_000_000  # pixels of the target at most that give its colours

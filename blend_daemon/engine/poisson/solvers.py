@@ -16,7 +16,7 @@ from scipy.sparse import coo_matrix, diags_array
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-from blend_daemon.engine.poisson import PoissonSolver
+from blend_daemon.engine.poisson.multigrid import PoissonSolver
 from blend_protocol.errors import BlendError
 
 Steps = Iterator[tuple[Tensor, float, int]]

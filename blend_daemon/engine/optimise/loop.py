@@ -12,9 +12,9 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
-from blend_daemon.engine.lbfgs import LBFGS
-from blend_daemon.engine.pixels import Floats
+from blend_daemon.engine.optimise.lbfgs import LBFGS
 from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.raster.pixels import Floats
 from blend_protocol.presets import Parameters
 
 

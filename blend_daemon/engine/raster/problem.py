@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from blend_daemon.engine.pixels import DTYPES, Box, Floats, Raster, from_float, grey, split_alpha, to_float
+from blend_daemon.engine.raster.pixels import DTYPES, Box, Floats, Raster, from_float, grey, split_alpha, to_float
 from blend_protocol.errors import BlendError
 
 
@@ -38,7 +38,7 @@ class Problem:
 
         Parameters
         ----------
-        source, target : (h, w, c) rasters of any sizes and depths (see `blend_daemon.engine.pixels`)
+        source, target : (h, w, c) rasters of any sizes and depths (see `blend_daemon.engine.raster.pixels`)
         mask : (h, w) or (h, w, 1) raster of the source's size, linear; multiplied by the source's alpha. None: the alpha alone
         offset : (x, y) of the source's top-left corner on the target; may be negative
 

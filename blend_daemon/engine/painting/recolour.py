@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blend_daemon.engine.axes import from_axes, to_axes
+from blend_daemon.engine.raster.axes import from_axes, to_axes
 
 COLOUR = 0.06  # width of the kernel over luma; chroma counts half as much again
 CHROMA_WEIGHT = 1.5

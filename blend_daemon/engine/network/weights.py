@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from blend_daemon.engine.features import LAYERS
+from blend_daemon.engine.network.features import LAYERS
 from blend_protocol import runtime
 from blend_protocol.errors import BlendError
 

@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from blend_daemon.engine.filters import blur, guided
+from blend_daemon.engine.raster.filters import blur, guided
 
 Bools = npt.NDArray[np.bool_]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from blend_daemon.engine.device import threads_for
-from blend_daemon.engine.pixels import Raster
-from blend_daemon.engine.poisson import Surroundings, poisson_blend
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.poisson.equation import poisson_blend
+from blend_daemon.engine.raster.pixels import Raster
+from blend_daemon.engine.raster.problem import Problem
+from blend_daemon.engine.raster.surroundings import Surroundings
 
 ITERATIONS = 1  # of the solver: on average within a tenth of an 8-bit level of the exact solution
 

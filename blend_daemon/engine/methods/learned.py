@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blend_daemon import models
-from blend_daemon.engine.deep import CONTEXT
-from blend_daemon.engine.harmonise import reach
-from blend_daemon.engine.onnx_network import Network
-from blend_daemon.engine.optimise import Step, Steps
-from blend_daemon.engine.pixels import LUMA
-from blend_daemon.engine.poisson import Surroundings
+from blend_daemon.engine.methods.deep import CONTEXT
+from blend_daemon.engine.methods.onnx_network import Network
+from blend_daemon.engine.optimise.loop import Step, Steps
+from blend_daemon.engine.painting.harmonise import reach
 from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.raster.pixels import LUMA
+from blend_daemon.engine.raster.surroundings import Surroundings
 from blend_daemon.engine.run import Run, at_once, in_box
 from blend_daemon.manifest import Manifest
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from blend_daemon.engine.axes import to_axes
-from blend_daemon.engine.features import Features
-from blend_daemon.engine.filters import blur
-from blend_daemon.engine.losses import positions
-from blend_daemon.engine.matching import rows
-from blend_daemon.engine.painting import Scene, covered
-from blend_daemon.engine.poisson import Surroundings
+from blend_daemon.engine.network.features import Features
+from blend_daemon.engine.network.losses import positions
+from blend_daemon.engine.painting.matching import rows
+from blend_daemon.engine.painting.objective import Scene, covered
+from blend_daemon.engine.raster.axes import to_axes
+from blend_daemon.engine.raster.filters import blur
+from blend_daemon.engine.raster.surroundings import Surroundings
 
 STROKE = 1.0, 2.0  # px: the band of a stroke's edges
 PLACE = 8.0  # px over which a place's energy is averaged
@@ -21,11 +21,12 @@ SAMPLES = 50_000
 CALM, PAINTED, GRAVEL, WILD = 0.6, 2.2, 5.0, 8.0
 # The calmest tenth over the median: strokes lie everywhere; a photograph has sharp and unsharp parts.
 UNEVEN, EVEN = 0.2, 0.4
+DULL, BRIGHT = 0.35, 0.6  # half painted is neither a photograph nor a painting: to the eye it is a veil
 FEWEST = 8  # positions of the target, below which nothing can be said
 LAYERS = ("conv2_2", "conv3_3")
 # Sum over the layers of the mean cosine of the object's features to the most similar ones of the target: 1.1 is a portrait among
 # faces, 0.7 a cup among leaves. Where nothing of the target is like the object, what is painted is not the object.
-STRANGE, ALIKE = 0.8, 1.05
+STRANGE, ALIKE = 0.95, 1.1
 
 
 def strength(features: Features, scene: Scene, bank: Surroundings) -> float:
@@ -37,7 +38,8 @@ def strength(features: Features, scene: Scene, bank: Surroundings) -> float:
     bank : the target around the object at full scale
     """
     made = _painted(bank)
-    return made * _between(_likeness(features, scene), STRANGE, ALIKE) if made else 0.0
+    amount = made * _between(_likeness(features, scene), STRANGE, ALIKE) if made else 0.0
+    return _between(amount, DULL, BRIGHT)
 
 
 def _painted(bank: Surroundings) -> float:

@@ -10,16 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blend_daemon.engine import gaussian_poisson as gp
-from blend_daemon.engine.classical import solve
-from blend_daemon.engine.deep import CONTEXT
-from blend_daemon.engine.harmonise import reach
-from blend_daemon.engine.optimise import Step, Steps, Word
-from blend_daemon.engine.pixels import Box
-from blend_daemon.engine.poisson import Surroundings
+from blend_daemon.engine.methods import gaussian_poisson as gp
+from blend_daemon.engine.methods.classical import solve
+from blend_daemon.engine.methods.deep import CONTEXT
+from blend_daemon.engine.methods.transfer import FACTORS, STYLE, stylise
+from blend_daemon.engine.optimise.loop import Step, Steps, Word
+from blend_daemon.engine.painting.harmonise import reach
 from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.raster.pixels import Box
+from blend_daemon.engine.raster.surroundings import Surroundings
 from blend_daemon.engine.run import Run, at_once, in_box, working_size
-from blend_daemon.engine.transfer import FACTORS, STYLE, stylise
 
 
 def poisson_then_style(run: Run) -> Steps:

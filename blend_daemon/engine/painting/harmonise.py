@@ -3,8 +3,9 @@
 Three closed-form steps, each an answer to something that a Laplacian and features do badly (docs/engine.md):
 
 1. What of the selection is the object is told from the backdrop (`matting`): of the backdrop nothing is kept.
-2. The object's colours move some of the way to the target's, by one map for the whole object: its luma keeps its own contrast, as far as
-   the target's darkest and brightest tones allow; its chroma nears the target's.
+2. The object's colours move some of the way to the target's, by one map for the whole object: a curve takes its luma nearer, and black
+   stays black unless the target has none; its chroma nears the target's. What is not painted is given the target's light besides: dark
+   parts near the chroma of its dark tones, bright ones that of its bright tones, and each side the colours of what lies on that side.
 3. Where no backdrop can be told apart but the source goes on around the selection, a screened, edge-aware membrane closes the seam.
    Poisson's membrane carries the colours of the boundary across the whole object; this one runs freely through smooth surroundings
    and is held back by the object's own edges.
@@ -12,7 +13,8 @@ Three closed-form steps, each an answer to something that a Laplacian and featur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,16 +22,24 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from blend_daemon.engine.axes import from_axes, to_axes
-from blend_daemon.engine.filters import blur
-from blend_daemon.engine.matting import foreground, matte
-from blend_daemon.engine.pixels import split_alpha, to_float
-from blend_daemon.engine.poisson import PoissonSolver, Surroundings, residual
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.painting.matting import foreground, matte
+from blend_daemon.engine.poisson.equation import residual
+from blend_daemon.engine.poisson.multigrid import PoissonSolver
+from blend_daemon.engine.raster.axes import from_axes, to_axes
+from blend_daemon.engine.raster.filters import blur
+from blend_daemon.engine.raster.pixels import split_alpha, to_float
+from blend_daemon.engine.raster.problem import Problem
+from blend_daemon.engine.raster.surroundings import Surroundings
 
+TONES, TONE_WIDTH = 33, 0.1  # lumas at which the target's chroma is known, and the width of what counts as one of them
+LEAST_TONE = 0.3  # weight of all of the target's tones in each of them, so that a rare one does not decide alone
+AMBIENT_LUMA, AMBIENT_CHROMA = 0.25, 0.6  # share of the surroundings' own differences that falls on the object
+AMBIENT_WIDTH = 0.08  # of the object's size, over which the surroundings are averaged; at least AMBIENT_LEAST px
+AMBIENT_LEAST = 6.0
 SAMPLES = 50_000  # pixels of the target that stand for its palette
 LUMA_SHIFT, CHROMA_SHIFT = 0.4, 0.4  # share of the way that the means move, with the slider in the middle
-LUMA_RANGE = 0.5  # share of the way back into the target's range, of tones that are darker or brighter than any of its own
+BEND = 0.6  # of the luma's curve at most: its slope stays within 1 - BEND and 1 + BEND
+LUMA_RANGE = 0.35  # share of the way back into the target's range, of tones that are darker or brighter than any of its own
 LEAST_LUMA, MOST_LUMA = 0.88, 1.15  # of its own contrast that the object keeps: one that has lost its light and shade is fog
 LEAST_CHROMA, MOST_CHROMA = 0.75, 1.2  # of its own spread of chroma
 NEAR = 0.5  # weight of the surroundings in the mean to move to; the rest is the whole target's
@@ -68,10 +78,12 @@ class Start:
     Attributes
     ----------
     colours : (channels, h, w), the object where the mask is above 0, the target elsewhere
+    light : (channels, h, w), what the target's light changes in them; the palette of what is painted is found by matching instead
     cover : (h, w) in 0..1, how much of each pixel of the mask is the object; the rest is the target's
     """
 
     colours: Tensor
+    light: Tensor
     cover: Tensor
 
 
@@ -111,12 +123,18 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
     if found is not None:
         source, cover = foreground(source, found), torch.minimum(cover, found)
         own &= found > 0.5
+    light = torch.zeros_like(source)
+    goes_on = found is None and int((around.sourced & ~around.unknown).sum()) > LEAST_AROUND * int(around.unknown.sum())
     if own.sum() >= 16 and near.sum() >= 16:
-        source = move_colours(source, source[:, own], around.target[:, near], whole.to(source), harmony.colour)
-    surroundings = int((around.sourced & ~around.unknown).sum())
-    if found is None and surroundings > LEAST_AROUND * int(around.unknown.sum()):
-        source = source + _closing(around, source, inner, max(harmony.width * thickness, 1.5))
-    return Start(torch.where(around.unknown & around.sourced, source, around.target), cover)
+        of_target = around.target[:, near], whole.to(source) if whole.numel() else around.target[:, near]
+        source = move_colours(source, source[:, own], *of_target, harmony.colour)
+        light = toned(source, *of_target, harmony.colour)
+        if not goes_on:  # else the membrane carries it
+            light += _ambient(around, source, own, harmony.colour)
+    if goes_on:
+        source = source + _closing(around, source + light, inner, max(harmony.width * thickness, 1.5))
+    shown = around.unknown & around.sourced
+    return Start(torch.where(shown, source, around.target), light * shown, cover)
 
 
 def _distance(region: Tensor) -> Tensor:
@@ -127,12 +145,11 @@ def _distance(region: Tensor) -> Tensor:
 
 
 def move_colours(image: Tensor, own: Tensor, near: Tensor, whole: Tensor, amount: float) -> Tensor:
-    """Move (c, h, w) by the affine map, luma and each axis of chroma apart, that takes the object's colours `own` (c, n) towards the
+    """Move (c, h, w) by one map, luma and each axis of chroma apart, that takes the object's colours `own` (c, n) towards the
     surroundings' `near` and the whole target's `whole`."""
-    some = lambda x: to_axes(x[:, :: max(1, x.shape[1] // SAMPLES), None])[..., 0]
-    x, a, b, g = to_axes(image), some(own), some(near), some(whole if whole.numel() else near)
+    x, a, b, g = to_axes(image), *(_sampled(colours) for colours in (own, near, whole))
     wanted = NEAR * b.mean(dim=1) + (1 - NEAR) * g.mean(dim=1)
-    out = _move_luma(x[0], a[0], wanted[0], g[0], amount)[None]
+    out = _curve(a[0], wanted[0], g[0], amount)(x[0])[None]
     if len(x) == 3:
         mean = a[1:].mean(dim=1)
         least = 1 - (1 - LEAST_CHROMA) * amount
@@ -142,20 +159,68 @@ def move_colours(image: Tensor, own: Tensor, near: Tensor, whole: Tensor, amount
     return from_axes(out)
 
 
-def _move_luma(luma: Tensor, own: Tensor, wanted: Tensor, whole: Tensor, amount: float) -> Tensor:
+def _sampled(colours: Tensor) -> Tensor:
+    """Some of (c, n) colours, on the axes."""
+    return to_axes(colours[:, :: max(1, colours.shape[1] // SAMPLES), None])[..., 0]
+
+
+def _curve(own: Tensor, wanted: Tensor, whole: Tensor, amount: float) -> Callable[[Tensor], Tensor]:
+    """The map of luma, of the object's `own` (n) towards a mean and the range of the whole target's (m)."""
     ends = torch.tensor([0.02, 0.98], device=own.device)
     low, high = torch.quantile(own, ends)
     darkest, brightest = torch.quantile(whole, ends)
-    shift, back = LUMA_SHIFT * amount * (wanted - own.mean()), min(LUMA_RANGE * amount, 1.0)
-    bottom, top = low + shift, high + shift
-    bottom, top = bottom + back * (darkest - bottom).clamp(min=0), top - back * (top - brightest).clamp(min=0)
+    back = min(LUMA_RANGE * amount, 1.0)
+    bottom, top = low + back * (darkest - low).clamp(min=0), high - back * (high - brightest).clamp(min=0)
     least = max(1 - (1 - LEAST_LUMA) * amount, 0.5)
     scale = ((top - bottom) / (high - low).clamp(min=1e-3)).clamp(least, 1 + (MOST_LUMA - 1) * amount)
-    middle, half = (bottom + top) / 2, (high - low) / 2 * scale
+    middle, half = (bottom + top) / 2, (high - low).clamp(min=1e-3) / 2 * scale
     # Nothing is burnt out or drowned that was not so before.
     limit = torch.maximum(brightest, high).clamp(min=1)
     middle = torch.minimum(torch.maximum(middle, torch.minimum(half, low + half)), limit - half)
-    return (luma - (low + high) / 2) * scale + middle
+    straight = lambda luma: (luma - (low + high) / 2) * scale + middle
+
+    def bulge(luma: Tensor) -> Tensor:
+        share = ((luma - middle + half) / (2 * half)).clamp(0, 1)
+        return 2 * half * share * (1 - share)
+
+    moved = straight(own)
+    # A shift would lift a dark object's black to grey; a curve takes the mean along and leaves the ends.
+    bend = LUMA_SHIFT * amount * (wanted - moved.mean()) / bulge(moved).mean().clamp(min=1e-3)
+    bend = bend.clamp(-BEND, BEND)
+    return lambda luma: straight(luma) + bend * bulge(straight(luma))
+
+
+def toned(image: Tensor, near: Tensor, whole: Tensor, amount: float) -> Tensor:
+    """How the target's light differs from tone to tone: the change of chroma, (c, h, w), that takes each luma of the object some of the
+    way from the mean of the target's colours to the mean of those of about the same luma."""
+    luma = to_axes(image)[:1]
+    if len(image) == 1:
+        return torch.zeros_like(image)
+    at = torch.linspace(0, 1, TONES, device=image.device)
+    table = torch.zeros(TONES, 2, device=image.device)
+    for share, colours in ((NEAR, _sampled(near)), (1 - NEAR, _sampled(whole))):
+        weight = torch.exp(-0.5 * ((colours[0] - at[:, None]) / TONE_WIDTH).square())
+        weight = weight + LEAST_TONE * weight.mean() + 1e-6
+        table += share * ((weight @ colours[1:].T) / weight.sum(dim=1, keepdim=True) - colours[1:].mean(dim=1))
+    place = luma[0].clamp(0, 1) * (TONES - 1)
+    below = place.long().clamp(max=TONES - 2)
+    change = torch.lerp(table[below], table[below + 1], (place - below)[..., None]).permute(2, 0, 1)
+    return from_axes(torch.cat((torch.zeros_like(luma), min(CHROMA_SHIFT * amount, 1.0) * change)))
+
+
+def _ambient(around: Surroundings, image: Tensor, own: Tensor, amount: float) -> Tensor:
+    """How the target's light differs from side to side: the surroundings' colours, averaged, carried into the mask by a membrane and
+    taken from their mean, on what of the object is bright more than on what is dark; (c, h, w)."""
+    width = max(AMBIENT_WIDTH * float(own.sum()) ** 0.5, AMBIENT_LEAST)
+    there = around.known.to(image)
+    smooth = blur(around.target * there, width) / blur(there[None], width).clamp(min=1e-3)
+    flat = replace(around, target=smooth * there, source=torch.zeros_like(smooth))
+    field = to_axes(PoissonSolver(around.unknown, around.known).solve(residual(flat, flat.source), ITERATIONS))
+    field = field - field[:, own].mean(dim=1)[:, None, None]
+    luma = to_axes(image)[0]
+    lit = 0.5 + 0.5 * (luma / luma[own].mean().clamp(min=0.05)).clamp(0, 1.5)
+    share = torch.tensor([AMBIENT_LUMA, AMBIENT_CHROMA, AMBIENT_CHROMA][: len(field)], device=image.device)
+    return from_axes(amount * share[:, None, None] * lit * field)
 
 
 def _edge(around: Surroundings, inner: Tensor, thickness: float, softness: float) -> Tensor:

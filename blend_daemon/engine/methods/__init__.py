@@ -1,4 +1,4 @@
-"""Which function computes which method."""
+"""The methods: which function computes which. `blend_protocol.methods` declares them to users."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 
-from blend_daemon.engine import classical, combined, deep, deep_painterly, learned
-from blend_daemon.engine.optimise import Steps
-from blend_daemon.engine.pixels import Floats
+from blend_daemon.engine.methods import classical, combined, deep, learned, painterly
+from blend_daemon.engine.optimise.loop import Steps
+from blend_daemon.engine.raster.pixels import Floats
 from blend_daemon.engine.run import Run
 from blend_protocol.methods import MODEL, Method, find
 from blend_protocol.presets import Parameters
@@ -16,7 +16,7 @@ from blend_protocol.presets import Parameters
 FUNCTIONS: Mapping[str, Callable[[Run], Steps]] = {
     "deep": deep.deep,
     "deep-single-stage": deep.deep_single_stage,
-    "painterly": deep_painterly.painterly,
+    "painterly": painterly.painterly,
     "copy-paste": classical.copy_paste,
     "alpha": classical.alpha,
     "color-transfer": classical.color_transfer,

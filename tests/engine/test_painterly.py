@@ -9,9 +9,9 @@ import torch
 from test_lbfgs import Reads
 from test_painting import disc, scene, strokes
 
-from blend_daemon.engine import deep_painterly as method
 from blend_daemon.engine import device as devices
-from blend_daemon.engine.lbfgs import LBFGS
+from blend_daemon.engine.methods import painterly as method
+from blend_daemon.engine.optimise.lbfgs import LBFGS
 from blend_protocol.presets import Parameters
 
 

@@ -28,17 +28,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blend_daemon.engine.axes import from_axes, to_axes
-from blend_daemon.engine.deep import BANK_PIXELS, CONTEXT, GRID, bank_window, resized
-from blend_daemon.engine.features import STRIDE, Features
-from blend_daemon.engine.filters import guided
-from blend_daemon.engine.losses import content_loss, gram, histogram_loss, positions, sorted_features, style_loss
-from blend_daemon.engine.matching import CHUNK, Size, allowed, rows
-from blend_daemon.engine.optimise import Steps, minimise
-from blend_daemon.engine.painting import Scene, covered
-from blend_daemon.engine.pixels import Box, Floats
-from blend_daemon.engine.poisson import Surroundings
+from blend_daemon.engine.methods.deep import BANK_PIXELS, CONTEXT, GRID, bank_window, resized
+from blend_daemon.engine.network.features import STRIDE, Features
+from blend_daemon.engine.network.losses import content_loss, gram, histogram_loss, positions, sorted_features, style_loss
+from blend_daemon.engine.optimise.loop import Steps, minimise
+from blend_daemon.engine.painting.matching import CHUNK, Size, allowed, rows
+from blend_daemon.engine.painting.objective import Scene, covered
 from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.raster.axes import from_axes, to_axes
+from blend_daemon.engine.raster.filters import guided
+from blend_daemon.engine.raster.pixels import Box, Floats
+from blend_daemon.engine.raster.surroundings import Surroundings
 from blend_daemon.engine.run import Run, in_box, working_size
 from blend_protocol.presets import Parameters
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from blend_daemon.engine.pixels import Floats, grey
+from blend_daemon.engine.raster.pixels import Floats, grey
 
 # Reinhard's matrices, for R'G'B' as it is, as in the paper: to cone responses, and from their logarithms to decorrelated axes
 # (Ruderman, Cronin, Chiao, 1998).

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blend_daemon.engine.features import STRIDE, Features
-from blend_daemon.engine.losses import STYLE_LAYERS, gram, positions
-from blend_daemon.engine.optimise import Step, Word, minimise
-from blend_daemon.engine.pixels import Floats
+from blend_daemon.engine.network.features import STRIDE, Features
+from blend_daemon.engine.network.losses import STYLE_LAYERS, gram, positions
+from blend_daemon.engine.optimise.loop import Step, Word, minimise
 from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.raster.pixels import Floats
 
 CONTENT_LAYER = "conv4_2"
 STYLE = 0.3  # weight of the style, the content's being 1

@@ -1,11 +1,7 @@
-"""Poisson image editing (Perez, Gangnet, Blake, SIGGRAPH 2003) by conjugate gradients with a multigrid preconditioner.
+"""Poisson's equation on a mask by conjugate gradients with a multigrid preconditioner.
 
-For every unknown pixel p, with N(p) its neighbours that exist,
-
-    sum_{q in N(p)} (f_p - f_q) = sum_{q in N(p)} v_pq,
-
-where f_q is the target's value for q outside the mask and v_pq the source's difference. Edges of the canvas, and target
-pixels that are transparent, simply have no neighbour (a Neumann boundary), so no dark border can creep in from there.
+For every unknown pixel p, with N(p) its neighbours that exist, sum over q in N(p) of w_pq (u_p - u_q) = r_p, where u_q is 0 for a known
+pixel q. Edges of the canvas, and pixels that do not exist, simply have no neighbour (a Neumann boundary).
 """
 
 from __future__ import annotations
@@ -19,9 +15,6 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
-
-from blend_daemon.engine.pixels import Box
-from blend_daemon.engine.problem import Problem
 
 # Weights of Jacobi's steps before a coarser grid is asked (after it in reverse): together they damp what it cannot see, half of the
 # spectrum, better than two steps of the one best weight 0.8 (Trottenberg, Multigrid, 2.1; Chebyshev's idea).
@@ -274,82 +267,3 @@ def _prolong(u: Tensor, h: int, w: int) -> Tensor:
     torch.lerp(p[:, :, 1:-1], p[:, :, :-2], 0.25, out=wide[..., 0])
     torch.lerp(p[:, :, 1:-1], p[:, :, 2:], 0.25, out=wide[..., 1])
     return wide.view(c, 2 * rows, 2 * columns)[:, :h, :w]
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """A window of the canvas as tensors on one device.
-
-    Attributes
-    ----------
-    target, source : (channels, h, w) float32; the source is 0 where it does not exist
-    mask : (h, w) float32 in 0..1
-    unknown, known : (h, w) bool: the mask's support, and the visible target outside it
-    sourced, visible : (h, w) bool, where the source exists, and where the target is not transparent
-    """
-
-    target: Tensor
-    source: Tensor
-    mask: Tensor
-    unknown: Tensor
-    known: Tensor
-    sourced: Tensor
-    visible: Tensor
-
-    @classmethod
-    def of(cls, problem: Problem, window: Box, device: torch.device | str = "cpu") -> Surroundings:
-        """Cut `window`, (x, y, width, height), which should reach at least 1 px beyond the box, out of the problem."""
-        target, exists = problem.target_on(window)
-        source, sourced = problem.source_on(window)
-        mask = torch.from_numpy(problem.mask_on(window)).to(device)
-        unknown, visible = mask > 0, torch.from_numpy(exists).to(device)
-        return cls(
-            torch.from_numpy(np.ascontiguousarray(target.transpose(2, 0, 1))).to(device),
-            torch.from_numpy(np.ascontiguousarray(source.transpose(2, 0, 1))).to(device),
-            mask,
-            unknown,
-            visible & ~unknown,
-            torch.from_numpy(sourced).to(device),
-            visible,
-        )
-
-
-def poisson_blend(around: Surroundings, iterations: int = 6) -> Tensor:
-    """The Poisson solution where the mask is above 0, the target elsewhere: (channels, h, w). May leave 0..1 slightly."""
-    return corrected(around, PoissonSolver(around.unknown, around.known).solve(residual(around, around.source), iterations))
-
-
-def corrected(around: Surroundings, u: Tensor) -> Tensor:
-    """The source and a correction where the mask is above 0, the target elsewhere: (channels, h, w)."""
-    return torch.where(around.unknown, around.source + u, around.target)
-
-
-def residual(around: Surroundings, guide: Tensor, right: Tensor | None = None, down: Tensor | None = None, mixed: bool = False) -> Tensor:
-    """Right-hand side r for the correction u = f - guide, whose gradients f is to keep: (channels, h, w).
-
-    Where the source exists on both ends of an edge, only known neighbours contribute, `w_pq (target_q - guide_q)`. Where the
-    source ends at an edge the wanted difference is 0, so that f goes on level there. With `mixed`, an edge wants the larger of
-    the guide's and the target's difference, channel by channel (Perez 2003, Eq. 12).
-    """
-    exists = around.known | around.unknown
-    gap = (around.target - guide).mul_(around.known)
-    plain = not mixed and bool(around.sourced.all())
-    out = torch.zeros_like(guide)
-    for axis, weight in ((2, right), (1, down)):
-        n = guide.shape[axis] - 1
-        near = lambda x, axis=axis, n=n: x.narrow(axis - 3, 0, n)
-        far = lambda x, axis=axis, n=n: x.narrow(axis - 3, 1, n)
-        both = lambda x, near=near, far=far: near(x) & far(x)
-        step = near(gap) - far(gap)
-        if not plain:
-            own = far(guide) - near(guide)
-            wanted = own * both(around.sourced)
-            if mixed:
-                of_target = (far(around.target) - near(around.target)) * both(around.visible)
-                wanted = torch.where(of_target.abs() > wanted.abs(), of_target, wanted)
-            step += (wanted - own) * both(exists)
-        if weight is not None:
-            step *= weight
-        near(out).sub_(step)
-        far(out).add_(step)
-    return out.mul_(around.unknown)

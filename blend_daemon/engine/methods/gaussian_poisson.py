@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blend_daemon.engine.poisson import Level, PoissonSolver, Surroundings
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.poisson.multigrid import Level, PoissonSolver
+from blend_daemon.engine.raster.problem import Problem
+from blend_daemon.engine.raster.surroundings import Surroundings
 
 BETA = 1.0  # as published
 LOWEST = 64  # px, side of the grid on which the constraint is made, as in GP-GAN

@@ -12,8 +12,8 @@ from collections.abc import Callable, Container, Generator
 import torch
 from torch import Tensor
 
-from blend_daemon.engine.features import Features
-from blend_daemon.engine.losses import (
+from blend_daemon.engine.network.features import Features
+from blend_daemon.engine.network.losses import (
     CONTENT_LAYER,
     STYLE_LAYERS,
     content_loss,
@@ -25,9 +25,9 @@ from blend_daemon.engine.losses import (
     style_loss,
     total_variation,
 )
-from blend_daemon.engine.optimise import Step, Word, minimise
-from blend_daemon.engine.pixels import Floats
+from blend_daemon.engine.optimise.loop import Step, Word, minimise
 from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.raster.pixels import Floats
 
 GRADIENT, CONTENT, STYLE, HISTOGRAM, VARIATION = 10e5, 1.0, 10e5, 1.0, 10e-6
 SECOND_STYLE = 10e7

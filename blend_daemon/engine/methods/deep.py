@@ -9,17 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blend_daemon.engine import paper, recolour
-from blend_daemon.engine.axes import from_axes, to_axes
 from blend_daemon.engine.device import threads_for
-from blend_daemon.engine.harmonise import Harmony, Start, harmonise, palette
-from blend_daemon.engine.optimise import Steps, minimise
-from blend_daemon.engine.painterly import strength
-from blend_daemon.engine.painting import COARSE, FINE, Layers, Painting, Scene, Weights
-from blend_daemon.engine.pixels import Box, Floats
-from blend_daemon.engine.poisson import Surroundings
-from blend_daemon.engine.problem import Problem
+from blend_daemon.engine.methods import paper
+from blend_daemon.engine.optimise.loop import Steps, minimise
+from blend_daemon.engine.painting import recolour
+from blend_daemon.engine.painting.harmonise import Harmony, Start, harmonise, palette
+from blend_daemon.engine.painting.objective import COARSE, FINE, Layers, Painting, Scene, Weights
+from blend_daemon.engine.painting.strength import strength
 from blend_daemon.engine.progress import Directive
+from blend_daemon.engine.raster.axes import from_axes, to_axes
+from blend_daemon.engine.raster.filters import guided_by_luma
+from blend_daemon.engine.raster.pixels import Box, Floats
+from blend_daemon.engine.raster.problem import Problem
+from blend_daemon.engine.raster.surroundings import Surroundings
 from blend_daemon.engine.run import Run, at_once, in_box, working_size
 from blend_protocol.presets import Parameters
 
@@ -29,7 +31,8 @@ BANK_MARGIN = 64  # px at least
 GRID = 8  # sizes of pictures are multiples of it, so that the layers' positions meet
 CONTENT, CHROMA, TONE = 0.4, 100.0, 20.0  # weights of the losses, the style's and the histogram's being 1
 FIRST_CHROMA = 5.0  # at 1/4, where the object's new colours are found
-FAINT = 0.05  # what is painted less than this is not painted
+FAINT = 0.2  # what is painted less than this is not painted
+SETTLED = 3, 1e-4  # radius in px, and regularisation, of the guided filter of what was painted
 LEAST_TINT, MOST_TINT = 0.2, 0.7  # how far the object takes the colours that were found for it, from the least painted to the most
 
 
@@ -49,7 +52,7 @@ def sketch(run: Run) -> Floats:
     window = run.problem.window(CONTEXT)
     around = Surroundings.of(run.problem, window, run.device)
     start = _start(around, palette(run.problem), run.parameters)
-    return in_box(_covering(around, start, start.colours), window, run.problem.box)
+    return in_box(_covering(around, start, start.colours + start.light), window, run.problem.box)
 
 
 @dataclass(frozen=True)
@@ -76,21 +79,25 @@ def _painted(run: Run) -> Steps:
     costs = [(scale.evaluations, scale.factor**2 * (1.0 if scale.layers is COARSE else 0.5)) for scale in scales]
 
     start = _start(around, whole, run.parameters)
-    measured = strength(features, _scene(around, bank, start, start.colours, used, working / 4), bank)
-    if _amount(run.parameters, measured) < FAINT:
-        return (yield from at_once(run, "stage 1", in_box(_covering(around, start, start.colours), window, problem.box)))
+    small = _scene(around, bank, start, start.colours, used, working / 4)
+    there = bool((small.mask > 0).any())  # an object of a pixel or two is too small for a brush
+    measured = strength(features, small, bank) if there else 0.0
+    if not there or _amount(run.parameters, measured) < FAINT:
+        lit = in_box(_covering(around, start, start.colours + start.light), window, problem.box)
+        return (yield from at_once(run, "stage 1", lit))
     run.plan(costs)
     tint = torch.zeros_like(start.colours)  # change of the start's chroma
     difference = torch.zeros(1, 1, 1, 1, device=features.device)  # what was painted, at any scale
 
     def tinted() -> Tensor:
-        share = LEAST_TINT + (MOST_TINT - LEAST_TINT) * _amount(run.parameters, measured)
-        return start.colours + min(share * run.parameters.colour / 50, 1.0) * tint
+        amount = _amount(run.parameters, measured)
+        share = LEAST_TINT + (MOST_TINT - LEAST_TINT) * amount
+        return start.colours + (1 - amount) * start.light + min(share * run.parameters.colour / 50, 1.0) * tint
 
     def blended(difference: Tensor) -> Floats:
         share = min(1.5 * _amount(run.parameters, measured), 1.0)
         full = F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)[0]
-        colours = tinted() + share * full
+        colours = _settled(tinted() + share * full, share * full)
         return in_box(_covering(around, start, colours if _is_float(problem) else colours.clamp(0, 1)), window, problem.box)
 
     for number, scale in enumerate(scales):
@@ -128,6 +135,15 @@ def _start(around: Surroundings, whole: Tensor, parameters: Parameters) -> Start
     )
     with threads_for(around.mask.numel()):
         return harmonise(around, whole, harmony, CONTEXT)
+
+
+def _settled(colours: Tensor, painted: Tensor) -> Tensor:
+    """Without the coloured specks that losses of features leave in what was painted: its chroma follows the luma's strokes. (c, h, w)."""
+    if len(painted) == 1:
+        return colours
+    luma, chroma = to_axes(colours)[:1], to_axes(painted)[1:]
+    change = guided_by_luma(chroma, luma, *SETTLED) - chroma
+    return colours + from_axes(torch.cat((torch.zeros_like(luma), change)))
 
 
 def _covering(around: Surroundings, start: Start, colours: Tensor) -> Tensor:

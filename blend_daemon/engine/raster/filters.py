@@ -27,3 +27,11 @@ def guided(image: Tensor, guide: Tensor, radius: int, eps: float) -> Tensor:
     slope = torch.linalg.solve(products, covariance[..., None])[..., 0].permute(2, 0, 1)
     offset = of_image - (slope * of_guide).sum(dim=0, keepdim=True)
     return (mean(slope) * guide).sum(dim=0, keepdim=True) + mean(offset)
+
+
+def guided_by_luma(image: Tensor, luma: Tensor, radius: int, eps: float) -> Tensor:
+    """The same of (c, h, w) by a guide (1, h, w)."""
+    mean = lambda x: F.avg_pool2d(F.pad(x[None], (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)[0]
+    of_luma, of_image = mean(luma), mean(image)
+    slope = (mean(luma * image) - of_luma * of_image) / (mean(luma * luma) - of_luma * of_luma + eps)
+    return mean(slope) * luma + mean(of_image - slope * of_luma)

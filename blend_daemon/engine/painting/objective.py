@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blend_daemon.engine.axes import to_axes
-from blend_daemon.engine.features import STRIDE, Features
-from blend_daemon.engine.filters import blur
-from blend_daemon.engine.losses import positions
-from blend_daemon.engine.matching import GRID, Field, allowed, rows, texture, with_texture_of
+from blend_daemon.engine.network.features import STRIDE, Features
+from blend_daemon.engine.network.losses import positions
+from blend_daemon.engine.painting.matching import GRID, Field, allowed, rows, texture, with_texture_of
+from blend_daemon.engine.raster.axes import to_axes
+from blend_daemon.engine.raster.filters import blur
 
 TONE_SIGMA = 1.5  # px at each scale: below this frequency the start's tones are kept
 TONE_CELL = 2

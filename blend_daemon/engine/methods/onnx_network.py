@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blend_daemon.engine.limited import Failed, Limit, T, TimeIsUp
+from blend_daemon.engine.methods.limited import Failed, Limit, T, TimeIsUp
 from blend_daemon.manifest import PLANES, Manifest
 from blend_protocol.errors import BlendError
 

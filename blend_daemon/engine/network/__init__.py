@@ -1,0 +1,1 @@
+"""VGG-16: its weights, features, and losses of features."""

@@ -1,0 +1,1 @@
+"""The one loop of all methods that optimise, and L-BFGS."""

@@ -1,0 +1,1 @@
+"""Poisson's equation on a mask, and who solves it."""

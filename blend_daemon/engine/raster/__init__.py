@@ -1,0 +1,1 @@
+"""Pictures as arrays: pixels, the problem to solve, windows of it, colour, filters."""
