@@ -229,7 +229,7 @@ class BlendDialog:
         for name in ("target", "mask", "grow", "feather", "method", *ADVANCED):
             rows[name].set_sensitive(not running)
         self._models.set_sensitive(not running)
-        self._compare.set_sensitive(not running and self._view is not None)
+        self._compare.set_sensitive(not running and self._snapshot is not None)
         rows["preset"].set_visible(not self._models.get_visible())  # of no use to a model, whose row has its room
         rows["preset"].set_sensitive(not running and "iterations" in uses)
         preset = self._config.get_property("preset")
@@ -281,7 +281,6 @@ class BlendDialog:
             self._obstacle = error
             self._say("")
         else:
-            self._view = self._snapshot.view(SKETCH)
             size = self._image.get_width(), self._image.get_height()
             self._preview.set_picture(self._snapshot.picture, self._snapshot.part, (0, 0, *size))
         self._notice.tell(self._hindrance())
@@ -309,8 +308,14 @@ class BlendDialog:
             self._connect()  # trouble has ended the former one; what is wished for now may go well
         if options.method(self._config) == options.NO_MODEL:
             self._notice.tell(self._hindrance())
-        elif self._view is not None and self._sketcher is not None:
-            self._sketcher.want(self._view, self._options().parameters)
+        elif self._snapshot is not None and self._sketcher is not None:
+            self._sketcher.want(self._sight(), self._options().parameters)
+
+    def _sight(self) -> View:
+        """What sketches are made of, read when one is wished for."""
+        if self._view is None:
+            self._view = self._snapshot.view(SKETCH)
+        return self._view
 
     def _show_sketch(self, message, view: View) -> None:
         if view is not self._view or self._steps is not None or self._result() is not None:
@@ -349,7 +354,7 @@ class BlendDialog:
     def _compare_methods(self, _button) -> None:
         present = self._options()
         sliders = {name: self._config.get_property(name) for name in options.SLIDER_NAMES}  # also those that the method does not use
-        chosen = comparison.choose(self._dialog, command(), present.address, self._view, {**present.parameters, **sliders})
+        chosen = comparison.choose(self._dialog, command(), present.address, self._sight(), {**present.parameters, **sliders})
         if chosen is not None:
             self._config.set_property("method", chosen)
 
@@ -366,7 +371,7 @@ class BlendDialog:
                 self._say("")
                 self._notice.tell(sentence(error))
             return
-        if state is not None and self._view is not None and self._result() is None:
+        if state is not None and self._snapshot is not None and self._result() is None:
             self._notice.tell(self._hindrance())  # the former one may have been about a daemon that has gone
             self._say(STATES[state]())
 
