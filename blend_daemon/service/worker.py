@@ -35,7 +35,7 @@ def main(address: str, device: str) -> None:
     """Serve the broker at `address` until it goes."""
     os.nice(NICENESS)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    from blend_daemon.engine import weights  # only now: torch takes seconds to load, in which the broker may go
+    from blend_daemon.engine.network import weights  # only now: torch takes seconds to load, in which the broker may go
 
     socket = zmq.Context().socket(zmq.PAIR)
     socket.linger = 1000
