@@ -446,6 +446,27 @@ def follow():
     assert scene.image.get_layers()[0].get_offsets()[1:] == (70, 50)
 
 
+def history():
+    """Two blends; the first is looked at again, and inserted."""
+
+    def user(dialog):
+        begin(dialog)()
+        assert not any(found["name"] == "blend-0" and found.get("seen") for found in widgets())  # one alone is nothing to choose from
+        press(dialog, "alt+m", "Down")
+        until(lambda: "Press “Blend Again”" in widget("state")["text"], "another method")
+        begin(dialog, "alt+g")()
+        screenshot("history-two", DIALOG)
+        click("blend-0")
+        wait_text("state", "Poisson")
+        insert(dialog)
+
+    scene = Scene()
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, method="poisson"))
+    assert scene.report()["method"] == "poisson"
+    assert scene.report()["gimp"]["arguments"]["method"] == "poisson"
+    assert lost(), "what was not inserted is not kept"
+
+
 PANELS = 64  # px of a screen's height that a desktop's own panel and the title bar of a window take
 
 

@@ -91,6 +91,10 @@ def test_the_dialog_follows_the_image_and_says_what_hinders_a_blend(use_dialog):
     assert use_dialog("follow") == "ok"
 
 
+def test_a_blend_of_before_is_looked_at_again_and_inserted(use_dialog):
+    assert use_dialog("history") == "ok"
+
+
 @pytest.mark.parametrize("language", ["en_US", "de_DE", "fr_FR", "es_ES"])
 def test_with_everything_unfolded_it_fits_a_small_screen(use_dialog, gimp, language):
     assert use_dialog("small", size="1366x768", **gimp.locale(language)) == "ok"

@@ -14,6 +14,7 @@ from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message, Raster
 from dib import options
 from dib.job import kept
+from dib.job.history import LIMIT, Entry, History
 from dib.job.request import Request, View
 from dib.job.session import Session
 from dib.job.sketcher import Sketcher
@@ -161,6 +162,25 @@ def test_a_daemon_that_does_not_answer_is_trouble_of_its_own():
     keeper.client.close()
     assert keeper.trouble.code == "daemon-unreachable"
     assert keeper.kept == []
+
+
+def test_a_blend_of_before_tells_its_settings(path):
+    chosen = options.Options("layer-below", None, "selection", 0, 0, "new-layer", True, None, PARAMETERS)
+    with ScriptedDaemon(path) as there:
+        session = Session(REQUEST, PARAMETERS, LABEL, there.address)
+        lived(session)
+        session.close()
+    assert Entry(session, chosen).about() == "Deep blending, Draft, Style 50, Content 50, Colour 50, Seam 50"
+
+
+def test_of_too_many_blends_the_oldest_go_first():
+    history = History()
+    sessions = [Session(REQUEST, PARAMETERS, LABEL) for _number in range(LIMIT + 2)]
+    for session in sessions:
+        history.add(Entry(session, None))
+    assert [entry.session for entry in history.entries] == sessions[2:]
+    assert history.has(sessions[2])
+    assert not history.has(sessions[1])
 
 
 @pytest.mark.parametrize(

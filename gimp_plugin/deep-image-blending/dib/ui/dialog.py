@@ -20,12 +20,14 @@ from blend_protocol.errors import BlendError
 from dib.geometry import unscaled
 from dib.gimp.snapshot import Glance, Snapshot, Subject, targets
 from dib.job.daemon import command
+from dib.job.history import Entry, History
 from dib.job.request import View
 from dib.job.session import Session
 from dib.job.sketcher import Sketcher
 from dib.ui import comparison
 from dib.ui.callbacks import told
 from dib.ui.controls import Controls
+from dib.ui.history_strip import HistoryStrip
 from dib.ui.layer_list import LayerList
 from dib.ui.model_list import ModelList
 from dib.ui.notice import Notice
@@ -62,8 +64,9 @@ class BlendDialog:
 
     Before the blend it shows a sketch that follows the controls and the image. *Blend* starts the job and the dialog shows the blend as it
     grows: the sliders re-aim it, *Stop and Keep* inserts the best so far. When the job is done the result is looked at before it is
-    inserted: *Insert* ends the dialog, *Blend Again* starts over with the present controls. The image is touched by inserting alone, so
-    that one undo takes back whatever was tried. One button is all of *Blend*, *Stop and Keep* and *Insert*: what can be done next.
+    inserted: *Insert* ends the dialog, *Blend Again* starts over with the present controls; a row of little pictures leads back to the
+    blends before. The image is touched by inserting alone, so that one undo takes back whatever was tried. One button is all of *Blend*,
+    *Stop and Keep* and *Insert*: what can be done next.
     """
 
     def __init__(self, procedure, image, subject: Subject, config) -> None:
@@ -83,11 +86,13 @@ class BlendDialog:
         title = _("Deep Image Blending") if subject.blended is None else _("Deep Image Blending: Blend Again")
         self._dialog = GimpUi.ProcedureDialog.new(procedure, config, title)
         again = self._dialog.add_button(_("Blend A_gain"), AGAIN)
-        again.set_tooltip_text(_("Drop this result, and blend with the present controls"))
+        again.set_tooltip_text(_("Blend with the present controls; this result stays below the picture"))
         again.set_name("again")
         again.set_no_show_all(True)
         self._main = self._dialog.get_widget_for_response(Gtk.ResponseType.OK)
         self._main.set_name("main")
+        self._history = History()
+        self._strip = HistoryStrip(self._history, self._look_back)
         self._preview, self._curve, self._bar, self._notice = Preview(), Curve(), Gtk.ProgressBar(), Notice()
         self._text = Gtk.Label(xalign=0, yalign=0, wrap=True, max_width_chars=40, selectable=True, can_focus=False, name="state")
         # Room for its longest message, so that the window does not jump.
@@ -117,6 +122,7 @@ class BlendDialog:
     def close(self) -> None:
         GLib.source_remove(self._timer)
         self._end_session()
+        self._history.close()
         self._end_sketches()
         self._dialog.destroy()
         if self._snapshot:
@@ -172,9 +178,12 @@ class BlendDialog:
         room.add(controls)
         down = room.get_vadjustment()
         advanced.connect("notify::expanded", lambda *_change: GLib.idle_add(lambda: down.set_value(down.get_upper())))
-        left = Gtk.Overlay()
-        left.add(self._preview)
-        left.add_overlay(self._notice)
+        over = Gtk.Overlay()
+        over.add(self._preview)
+        over.add_overlay(self._notice)
+        left = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
+        left.pack_start(over, True, True, 0)
+        left.pack_start(self._strip, False, False, 0)
         both = Gtk.Box(spacing=12)
         both.pack_start(left, True, True, 0)
         both.pack_start(room, False, False, 0)
@@ -238,6 +247,7 @@ class BlendDialog:
         for name in options.SLIDER_NAMES:
             rows[name].set_sensitive(name in uses)
         self._layers.set_sensitive(not running)
+        self._strip.set_sensitive(not running)
         self._layers.set_visible(self._config.get_property("target") == "chosen-layer")
         rows["hide-source"].set_sensitive(self._config.get_property("output") != "replace")
 
@@ -446,11 +456,25 @@ class BlendDialog:
         if self._keep:
             self._insert()
             return
-        result = self._result()
-        self._preview.show_layer(rasters.shown(result.rasters["layer"]), self._session.place(result))
-        self._set_state()
+        entry = Entry(self._session, self._chosen)
+        self._history.add(entry)
+        self._show_entry(entry)
         seconds = round(time.monotonic() - self._began)
         self._say(_("Done in {seconds} s. Insert it, or change the controls and blend again.").format(seconds=seconds), 1.0)
+
+    def _show_entry(self, entry: Entry) -> None:
+        self._session, self._chosen = entry.session, entry.chosen
+        self._preview.show_layer(rasters.shown(self._result().rasters["layer"]), self._session.place(self._result()))
+        self._strip.follow(entry)
+        self._notice.tell("")
+        self._set_state()
+
+    @told
+    def _look_back(self, entry: Entry) -> None:
+        """Show a blend of before: it is the one that *Insert* inserts then."""
+        if self._steps is None:
+            self._show_entry(entry)
+            self._say(entry.about(), 1.0)
 
     def _insert(self) -> None:
         present, result = self._options(), self._session.result
@@ -461,7 +485,7 @@ class BlendDialog:
         self._dialog.response(Gtk.ResponseType.OK)
 
     def _end_session(self) -> None:
-        if self._session:
+        if self._session and not self._history.has(self._session):
             self._session.close()
         self._session = self._steps = None
 
