@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from daemons import eventually
 from pictures import load, save
 
 COMMAND = [sys.executable, "-m", "blend_daemon.cli", "batch"]
@@ -25,9 +26,8 @@ def table(tmp_path, cat, coffee, disc):
     save(tmp_path / "coffee.png", coffee)
 
     def write(*rows: dict[str, str]) -> Path:
-        whole = [
-            {"source": "cat.png", "mask": "disc.png", "target": "coffee.png", "offset": "20,10", "method": "poisson", **row} for row in rows
-        ]
+        usual = {"source": "cat.png", "mask": "disc.png", "target": "coffee.png", "offset": "20,10", "method": "poisson"}
+        whole = [{**usual, **row} for row in rows]
         path = tmp_path / "table.csv"
         with path.open("w", newline="") as file:
             lines = csv.DictWriter(file, sorted({column for row in whole for column in row}), restval="")
@@ -49,10 +49,9 @@ def failures(folder: Path) -> list[dict[str, str]]:
 
 def test_good_cases_are_blended_as_by_themselves_and_bad_ones_are_listed(table, tmp_path):
     (tmp_path / "broken.png").write_bytes((tmp_path / "cat.png").read_bytes()[:2000])
-    done = batch(
-        table({"name": "one"}, {"name": "cut", "source": "broken.png"}, {"name": "off", "offset": "500,500"}, {"name": "paste.tif", "method": "copy-paste"}),
-        "--output", tmp_path / "out", "--jobs", "2",
-    )  # fmt: skip
+    wrong = {"name": "cut", "source": "broken.png"}, {"name": "off", "offset": "500,500"}
+    cases = table({"name": "one"}, *wrong, {"name": "paste.tif", "method": "copy-paste"})
+    done = batch(cases, "--output", tmp_path / "out", "--jobs", "2")
     assert done.returncode == 1, done.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["failures.csv", "one.png", "paste.tif"]
     told = {row["name"]: row for row in failures(tmp_path / "out")}
@@ -98,14 +97,10 @@ def test_a_run_that_was_killed_goes_on(table, tmp_path):
 
 
 def test_an_interrupt_says_how_to_go_on(table, tmp_path):
-    words = [
-        *COMMAND,
-        str(table(*({"name": str(number), "method": "deep", "preset": "paper"} for number in range(3)))),
-        "--output",
-        str(tmp_path / "out"),
-    ]
+    cases, out = table(*({"name": str(number), "method": "deep", "preset": "paper"} for number in range(3))), tmp_path / "out"
+    words = [*COMMAND, str(cases), "--output", str(out)]
     run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    time.sleep(4)
+    eventually(out.exists)
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=60)
     assert run.returncode == 130
