@@ -213,8 +213,8 @@ def steer():
         insert(dialog)
 
     scene = Scene()
-    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, preset="standard", iterations=0))
-    assert (scene.report()["preset"], scene.report()["colour"]) == ("standard", 3)
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, preset="painting", iterations=0))
+    assert (scene.report()["preset"], scene.report()["colour"]) == ("painting", 3)
 
 
 def keep():
@@ -270,7 +270,7 @@ def stopped():
         insert(dialog)
 
     scene = Scene()
-    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, preset="standard", iterations=0))
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, preset="painting", iterations=0))
 
 
 def cancel():
