@@ -267,7 +267,8 @@ class World:
                 self._untold.append(job)
             assert self.delivered[job] <= 1
             if message.type == "result" and (job.owner, job.id) not in self.results:
-                assert "could not keep" in message.header["report"]["notes"][-1], "a result is announced before it is on disk"
+                notes = message.header["report"].get("notes", [""])
+                assert "could not keep" in notes[-1], "a result is announced before it is on disk"
         if job:
             self._events.append(events.Told(job, client, message, reached, GRACE if client.remote else 0.0))
 
