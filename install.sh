@@ -2,11 +2,21 @@
 # Installs Deep Image Blending for the present user: daemon, command line, weights, GIMP plug-in. See --help.
 set -eu
 project=$(cd "$(dirname "$0")" && pwd)
-data=${XDG_DATA_HOME:-$HOME/.local/share}/deep-image-blending
-state=${XDG_STATE_HOME:-$HOME/.local/state}/deep-image-blending
+if [ "$(uname -s)" = Darwin ]; then # not yet run there
+    support="$HOME/Library/Application Support"
+    data=${XDG_DATA_HOME:-$support}/deep-image-blending
+    state=${XDG_STATE_HOME:-$support}/deep-image-blending
+    gimps="$support/GIMP"
+    PATH=$PATH:/Applications/GIMP.app/Contents/MacOS
+else
+    data=${XDG_DATA_HOME:-$HOME/.local/share}/deep-image-blending
+    state=${XDG_STATE_HOME:-$HOME/.local/state}/deep-image-blending
+    gimps=${XDG_CONFIG_HOME:-$HOME/.config}/GIMP
+fi
 venv=$data/venv
 command=$HOME/.local/bin/blend-daemon
 plugin=deep-image-blending
+flatpak=org.gimp.GIMP
 unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/blend-daemon.service
 
 usage() {
@@ -27,17 +37,28 @@ profiles() {
         echo "$GIMP3_DIRECTORY"
         return
     fi
-    base=${XDG_CONFIG_HOME:-$HOME/.config}/GIMP
     {
-        for folder in "$base"/3.*; do
+        for folder in "$gimps"/3.*; do
             [ ! -d "$folder" ] || echo "$folder"
         done
         version=$(gimp-console --version 2>/dev/null || gimp --version 2>/dev/null || true)
         version=$(echo "$version" | sed -n 's/.*version \(3\.[0-9]*\).*/\1/p')
-        # Development versions (odd numbers) keep their profile under the stable number that follows.
-        case $version in *[13579]) version=3.$((${version#3.} + 1)) ;; esac
-        [ -z "$version" ] || echo "$base/$version"
+        [ -z "$version" ] || echo "$gimps/$(profile_of "$version")"
+        flatpak_profiles
     } | sort -u
+}
+
+# The profile's name of a GIMP version: development versions (odd numbers) keep theirs under the stable number that follows.
+profile_of() {
+    case $1 in *[13579]) echo "3.$((${1#3.} + 1))" ;; *) echo "$1" ;; esac
+}
+
+# Those of a Flatpak's GIMP. Flatpak shows it the user's own folder of GIMP in the place of its own if there is one: its manifest asks for that.
+flatpak_profiles() {
+    version=$(LC_ALL=C flatpak info "$flatpak" 2>/dev/null | sed -n 's/^ *Version: *\(3\.[0-9]*\).*/\1/p')
+    [ -n "$version" ] || return 0
+    own=$HOME/.var/app/$flatpak/config/GIMP
+    if [ -d "$own" ] && [ ! -d "$gimps" ]; then echo "$own/$(profile_of "$version")"; else echo "$gimps/$(profile_of "$version")"; fi
 }
 
 # The daemon as a systemd service of the user's, where there is such a thing; elsewhere it is started when it is needed.
@@ -70,12 +91,13 @@ uninstall() {
         systemctl --user daemon-reload 2>/dev/null || true
     fi
     if [ -x "$command" ]; then "$command" stop || true; fi
-    profiles | while read -r profile; do
+    { profiles && find "$HOME/.var/app/$flatpak/config/GIMP" -maxdepth 1 -name '3.*' 2>/dev/null; } | while read -r profile; do
         rm -rf "$profile/plug-ins/$plugin"
-        rmdir "$profile/plug-ins" "$profile" 2>/dev/null || true
+        find "$profile/plug-in-settings" -maxdepth 1 -name "*$plugin*" -exec rm -rf {} + 2>/dev/null || true
+        rmdir "$profile/plug-ins" "$profile/plug-in-settings" "$profile" 2>/dev/null || true
     done
     rm -rf "$data" "$state"
-    # Where the daemon may have run, by its rule in protocol/runtime.py. The folder may be the user's own, so only its files go.
+    # Where else the daemon may have run, by its rule in blend_protocol/runtime.py. The folder may be the user's own, so only its files go.
     if [ -n "${BLEND_DAEMON_RUNTIME_DIR:-}" ]; then
         remove_runtime "$BLEND_DAEMON_RUNTIME_DIR"
     else
@@ -86,26 +108,33 @@ uninstall() {
     echo "Deep Image Blending is removed."
 }
 
+# The Python that the distribution's GIMP runs plug-ins with: not that of an environment which happens to be active.
+system_python() {
+    PATH=/usr/bin:/bin:/usr/local/bin python3 "$@"
+}
+
 install_plugin() {
     found=$(profiles)
     if [ -z "$found" ]; then
         echo
         echo "No GIMP 3 was found, so the plug-in is not installed; the command line works without it."
         echo "Debian 13, Ubuntu 25.04 and newer have it: apt-get install gimp gir1.2-gimp-3.0 python3-gi"
-        echo "Then run this again."
+        echo "Elsewhere there is Flatpak: flatpak install flathub org.gimp.GIMP. Then run this again."
     else
-        python=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
         echo "$found" | while read -r profile; do
-            "$venv/bin/python" "$project/tools/assemble_plugin.py" "$profile/plug-ins" --python-version "$python" \
+            "$venv/bin/python" "$project/tools/assemble_plugin.py" "$profile/plug-ins" \
                 --daemon-command "$venv/bin/blend-daemon" >/dev/null
             echo "Plug-in: $profile/plug-ins/$plugin (restart GIMP to see it)"
         done
-        if ! /usr/bin/python3 -c 'import gi; gi.require_version("Gimp", "3.0")' 2>/dev/null; then
+        if command -v gimp >/dev/null && ! system_python -c 'import gi; gi.require_version("Gimp", "3.0")' 2>/dev/null; then
             "$project/tools/apt_install.sh" python3-gi gir1.2-gimp-3.0 || true
         fi
     fi
-    if flatpak info org.gimp.GIMP >/dev/null 2>&1 || snap list gimp >/dev/null 2>&1; then
-        echo "A Flatpak or Snap GIMP is here too. Its sandbox cannot reach the daemon's socket yet; use your distribution's GIMP 3."
+    if flatpak info "$flatpak" >/dev/null 2>&1 && [ ! -f "$unit" ]; then
+        echo "The GIMP from Flatpak cannot start the daemon: run \`blend-daemon start\` in a terminal before you blend."
+    fi
+    if snap list gimp >/dev/null 2>&1; then
+        echo "The GIMP from Snap is not served: its sandbox sees neither the plug-in's folder nor the daemon's socket. Use another GIMP 3."
     fi
 }
 
@@ -143,7 +172,10 @@ ln -sf "$venv/bin/blend-daemon" "$command"
 echo "Command: $command"
 case :$PATH: in
 *:"$(dirname "$command")":*) ;;
-*) echo "  ($(dirname "$command") is not on your PATH; add it, or call the command by its full name)" ;;
+*)
+    echo "  Its folder is not on your PATH yet. Debian and Ubuntu add it when you log in again; until then, or elsewhere in your shell's"
+    echo "  start file:  export PATH=\"$(dirname "$command"):\$PATH\""
+    ;;
 esac
 install_service
 install_plugin

@@ -20,7 +20,10 @@ check() {
     "$venv/bin/shellcheck" install.sh run-tests.sh tools/*.sh benchmarks/*.sh .ci/run
 }
 
-[ -n "${VENV:-}" ] || tools/make_venv.sh .venv test
+if [ -z "${VENV:-}" ]; then
+    [ -d .venv ] || echo "The first run fetches 2 to 6 GB into .venv, and for GIMP's tests a Debian root of 1 GB for each version of GIMP."
+    tools/make_venv.sh .venv test
+fi
 if [ "${1:-}" = fast ]; then
     shift
     [ -n "${VENV:-}" ] || check # with the versions that are pinned
@@ -36,20 +39,21 @@ runs() {
 }
 
 missing=
-for pair in mmdebstrap:mmdebstrap bwrap:bubblewrap newuidmap:uidmap appstreamcli:appstream systemd-analyze:systemd ip:iproute2 \
-    faketime:faketime; do
-    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
-done
-if runs tests/comparison/test_pages.py; then
-    for pair in chromium:chromium chromedriver:chromium-driver; do
+# need TESTS COMMAND:PACKAGE ...
+need() {
+    runs "$1" || return 0
+    shift
+    for pair; do
         command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
     done
-fi
+}
+need tests/plugin/test_metainfo.py appstreamcli:appstream
+need tests/service/ systemd-analyze:systemd ip:iproute2 faketime:faketime
+need tests/comparison/test_pages.py chromium:chromium chromedriver:chromium-driver
+need tests/gimp/ bwrap:bubblewrap mmdebstrap:mmdebstrap newuidmap:uidmap
 if gimp-console --version 2>/dev/null | grep -q 'version 3'; then
-    for pair in Xvfb:xvfb xauth:xauth xdotool:xdotool import:imagemagick; do
-        command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
-    done
-    [ -d /usr/share/i18n/locales ] || missing="$missing locales"
+    need tests/gimp/ Xvfb:xvfb xauth:xauth xdotool:xdotool import:imagemagick
+    if runs tests/gimp/ && [ ! -d /usr/share/i18n/locales ]; then missing="$missing locales"; fi
 fi
 # shellcheck disable=SC2086 # a list of words
 [ -z "$missing" ] || tools/apt_install.sh $missing

@@ -9,22 +9,18 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import zmq
-from zmq.utils.monitor import recv_monitor_message
-
-from blend_protocol import framing, keys, messages, owner, runtime
+from blend_protocol import framing, keys, messages, owner, processes, runtime, transport
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message, Raster
+from blend_protocol.transport import Event
 
 __all__ = ["Client", "Message", "Raster"]
 
 PATIENCE = 1.0  # s that a running daemon is given to say welcome before another is started
-SOCKET_PATH = 100  # characters; the system's limit for a Unix socket is a few more
 FAR = 10.0  # s that a daemon at an address of the user's is given
 PING = 2.0  # s of silence after which the daemon is asked for a sign of life
 SILENCE = 20.0  # s without an answer to that question after which it is taken for dead
 AWAY = 35.0  # s that a daemon on another computer may be out of reach: a cut of 30 s, and the time to connect again
-EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 
 
 class Client:
@@ -34,38 +30,27 @@ class Client:
     ----------
     address : "ipc://" and a path, or the name or tcp address of a paired daemon; None: the daemon of this user
     key : owner key, 32 hexadecimal digits; None: this user's (see `owner`)
+    command : how to start blend-daemon, for `reach`, and for a bridge where there is no pyzmq
 
     Raises
     ------
     BlendError
-        `address-invalid`, `daemon-not-paired`, `keys`, `owner-key`
+        `address-invalid`, `daemon-not-paired`, `keys`, `owner-key`, `daemon-not-started`
     """
 
-    def __init__(self, address: str | None = None, key: str | None = None) -> None:
-        paired = _paired(address)
+    def __init__(self, address: str | None = None, key: str | None = None, command: Sequence[str] | None = None) -> None:
+        paired = keys.paired(address)
         self._key = key or owner.key()
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.linger = 0
-        self._socket.sndhwm = self._socket.rcvhwm = 0
-        self._socket.reconnect_ivl = 50
-        self._socket.reconnect_ivl_max = 500
-        self._monitor = self._socket.get_monitor_socket(EVENTS)
+        self._command = command
         self.welcome: Mapping[str, Any] | None = None
         self._heard = self._asked = time.monotonic()
         self._address = paired.address if paired else address or runtime.address()
         self._local = address is None
         self._remote = paired is not None
         self._lost: float | None = None  # when the connection to a daemon on another computer was lost
-        self._failures = 0  # handshakes that failed without a reason given
         self._jobs: dict[str, Message] = {}  # sent there, to be sent again after a cut
         self._arrived: list[Message] = []  # and not handed out yet
-        if paired:
-            self._socket.ipv6 = True
-            self._socket.heartbeat_ivl, self._socket.heartbeat_timeout = 2000, 10_000  # ms
-            self._socket.curve_serverkey = paired.key
-            self._socket.curve_publickey, self._socket.curve_secretkey = keys.own("client")
-        self._socket.connect(self._address)
+        self._transport = transport.connect(address, command)
         self._send(Message("hello"))
 
     def __enter__(self) -> Client:
@@ -76,17 +61,10 @@ class Client:
 
     def close(self) -> None:
         """End the connection; a job that still runs is given up by the daemon. A second time does nothing."""
-        if not self._socket.closed:
-            self._socket.disable_monitor()
-            self._context.destroy(0)
+        self._transport.close()
 
-    @property
-    def fd(self) -> int:
-        """Descriptor for a main loop; it is edge-triggered, so call `pump` on every event, after every send, and every 200 ms."""
-        return int(self._socket.get(zmq.FD))
-
-    def reach(self, command: Sequence[str]) -> Iterator[str]:
-        """Reach the daemon, starting `command serve` if this user's own does not answer.
+    def reach(self) -> Iterator[str]:
+        """Reach the daemon, starting this user's own by its command if it does not answer.
 
         Yields "connecting" or "starting" until the daemon has said welcome; between two steps call `wait`, or return to the
         main loop for about 50 ms.
@@ -94,23 +72,23 @@ class Client:
         Raises
         ------
         BlendError
-            `daemon-not-started`, `daemon-unreachable`, `not-admitted`, `server-key-wrong`, `protocol-mismatch`
+            `daemon-not-started`, `daemon-not-running`, `daemon-unreachable`, `not-admitted`, `server-key-wrong`, `protocol-mismatch`
         """
-        starting: runtime.Starting | None = None
+        starting: processes.Starting | None = None
         began = time.monotonic()
         while self.welcome is None:
             self.pump()
             if self.welcome is not None:
                 return
             spent = time.monotonic() - began
-            if not self._local and spent > FAR:
+            if not (self._local and self._command) and spent > FAR:
                 raise BlendError(
                     "daemon-unreachable",
                     f"No blend daemon answers at {self._address}.",
                     "Check the address, and that the daemon runs there; without an address this computer's own is used.",
                 )
-            if self._local and starting is None and (spent > PATIENCE or not runtime.socket_path().exists()):
-                starting = runtime.Starting(runtime.start_daemon(command))
+            if self._local and self._command and starting is None and (spent > PATIENCE or not runtime.socket_path().exists()):
+                starting = processes.Starting(self._command)
             if starting is not None:
                 starting.check()
             yield "connecting" if starting is None else "starting"
@@ -203,7 +181,7 @@ class Client:
     def wait(self, timeout: float) -> None:
         """Sleep until there is something for `pump`, for at most `timeout` s."""
         if not self._arrived:
-            self._sleep(timeout)
+            self._transport.wait(timeout)
 
     def pump(self) -> list[Message]:
         """Everything that has arrived and was not the answer to `status` or `release`, without waiting.
@@ -236,17 +214,11 @@ class Client:
     def _own(self, job: str) -> dict[str, Any]:
         return {"job": job, "owner": self._key}
 
-    def _sleep(self, timeout: float) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
-        poller.poll(max(int(timeout * 1000), 1))
-
     def _await(self, timeout: float, wanted: Callable[[Message], bool]) -> Message | None:
         """The first message that is wanted; what else arrives, another job's result perhaps, is left for `pump`."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
-            self._sleep(left)
+            self._transport.wait(left)
             self._receive()
             if answer := next((message for message in self._arrived if wanted(message)), None):
                 self._arrived = [message for message in self._arrived if message is not answer]
@@ -255,8 +227,7 @@ class Client:
         return None
 
     def _receive(self) -> None:
-        while self._socket.poll(0, zmq.POLLIN):
-            frames = [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
+        while (frames := self._transport.receive()) is not None:
             message = messages.check(framing.decode(frames), messages.FROM_DAEMON)
             self._heard = time.monotonic()
             if message.type in messages.LAST:
@@ -268,8 +239,8 @@ class Client:
 
     def _watch(self) -> None:
         now = time.monotonic()
-        while self._monitor.poll(0, zmq.POLLIN):
-            self._notice(recv_monitor_message(self._monitor)["event"], now)
+        for event in self._transport.events():
+            self._notice(event, now)
         if self.welcome is None:
             return
         unanswered = self._asked > self._heard  # a client that was busy itself has not asked yet
@@ -282,31 +253,15 @@ class Client:
             self._asked = now
             self._send(Message("hello"))
 
-    def _notice(self, event: int, now: float) -> None:
-        if event == zmq.EVENT_DISCONNECTED:
+    def _notice(self, event: Event, now: float) -> None:
+        if event is Event.LOST:
             self._lost = self._lost or now
-        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            if self._lost is not None and self._remote:
-                for message in (Message("hello"), *self._jobs.values()):  # what was under way is lost; the daemon knows a job by its id
-                    self._send(message)
-            if self._remote or self.welcome is None:
-                self._lost = None  # on this computer a daemon that answers anew is another one
-        elif self._remote and event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            raise BlendError(
-                "not-admitted",
-                f"The blend daemon at {self._address} does not let this computer in.",
-                f"Run `blend-daemon pair --add NAME {keys.own('client').public.hex()}` there.",
-            )
-        elif self._remote and self.welcome is None:
-            # A daemon that cannot open what was locked with the key that is pinned here says nothing and hangs up.
-            self._failures += 1
-            if self._failures < 3:
-                return
-            raise BlendError(
-                "server-key-wrong",
-                f"What answers at {self._address} is not the blend daemon that this computer was paired with.",
-                "If the daemon was set up anew, remove the pairing with `blend-daemon pair --remove`, and pair again.",
-            )
+            return
+        if self._lost is not None and self._remote:
+            for message in (Message("hello"), *self._jobs.values()):  # what was under way is lost; the daemon knows a job by its id
+                self._send(message)
+        if self._remote or self.welcome is None:
+            self._lost = None  # on this computer a daemon that answers anew is another one
 
     def _send_work(
         self,
@@ -326,20 +281,7 @@ class Client:
         return str(header["job"])
 
     def _send(self, message: Message) -> None:
-        self._socket.send_multipart(framing.encode(message), copy=False)
-
-
-def _paired(address: str | None) -> keys.Daemon | None:
-    """The paired daemon that an address means, None if it means a Unix socket of this computer."""
-    if address is None or (address.startswith("ipc:///") and len(address) - len("ipc://") <= SOCKET_PATH):
-        return None
-    if not keys.NAME.fullmatch(address) and not keys.TCP.fullmatch(address):
-        raise BlendError(
-            "address-invalid",
-            f"{address!r} is no address of a blend daemon.",
-            "It looks like ipc:///path/of/socket, or is the name of a daemon that `blend-daemon pair` has pinned.",
-        )
-    return keys.daemon(address)
+        self._transport.send(framing.encode(message))
 
 
 def failure(message: Message) -> BlendError:

@@ -18,6 +18,7 @@ VERSION = 4
 MAGIC = b"DIB"
 HEADER_LIMIT = 64 * 1024
 ITEM_SIZE = {"uint8": 1, "uint16": 2, "float32": 4}
+FRAME_LIMIT = MAX_PIXELS * 4 * 4  # bytes: float32, four channels; a larger frame is refused before it is allocated
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ goes whole, and the daemon sees at once what `pair` changed.
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import zmq
-from zmq.utils import z85
-
-from blend_protocol import runtime
+from blend_protocol import processes, runtime
 from blend_protocol.errors import BlendError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -39,6 +39,9 @@ class Daemon(NamedTuple):
 
 def own(side: str) -> Pair:
     """This computer's key as "server" or as "client", made on first use. Raises BlendError `keys` or `runtime-dir-unsafe`."""
+    import zmq  # where there is none, as in some of GIMP's Pythons, the bridge has it
+    from zmq.utils import z85
+
     path = _folder() / side
     try:
         if not path.exists():
@@ -50,6 +53,23 @@ def own(side: str) -> Pair:
         raise BlendError("keys", f"The file {path} does not hold a key.", "Remove it, and pair again with those who knew the old one.")
     secret = bytes.fromhex(text)
     return Pair(z85.decode(zmq.curve_public(z85.encode(secret))), secret)
+
+
+def public(side: str, command: Sequence[str]) -> str:
+    """The public half of `own(side)`. A Python without pyzmq asks `command keys`."""
+    try:
+        return own(side).public.hex()
+    except ImportError:
+        pass
+    try:
+        asked = processes.spawn([*command, "keys"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except OSError as error:
+        raise BlendError("keys", f"{command[0]} cannot be run: {error.strerror}.", runtime.DOCTOR) from error
+    told, complaint = (text.decode("utf-8", "replace") for text in asked.communicate())
+    found = re.search(f"^{side} ({KEY.pattern})$", told, re.MULTILINE)
+    if not found:
+        raise BlendError("keys", f"The keys of this computer cannot be read: {complaint.strip()}", runtime.DOCTOR)
+    return found[1]
 
 
 def clients() -> dict[str, str]:
@@ -73,6 +93,26 @@ def daemon(name: str) -> Daemon:
         f"This computer is not paired with a blend daemon {name!r}.",
         "Run `blend-daemon pair` on the computer where the daemon runs, and here the command that it prints.",
     )
+
+
+def paired(address: str | None) -> Daemon | None:
+    """The paired daemon that a client's address means, None if it means a Unix socket of this computer, or without an address this
+    user's own daemon.
+
+    Raises
+    ------
+    BlendError
+        `address-invalid`, `daemon-not-paired`
+    """
+    if address is None or (address.startswith("ipc:///") and len(os.fsencode(address)) - len("ipc://") <= runtime.SOCKET_PATH):
+        return None
+    if not NAME.fullmatch(address) and not TCP.fullmatch(address):
+        raise BlendError(
+            "address-invalid",
+            f"{address!r} is no address of a blend daemon.",
+            "It looks like ipc:///path/of/socket, or is the name of a daemon that `blend-daemon pair` has pinned.",
+        )
+    return daemon(address)
 
 
 def add_client(name: str, key: str) -> None:

@@ -50,8 +50,8 @@ def kept_everywhere(command: Sequence[str]) -> Iterator[Kept | None]:
 
 def _ask(name: str | None, command: Sequence[str]) -> Generator[None, None, Kept]:
     try:
-        with Client(name) as client:
-            for _ in client.reach(command):
+        with Client(name, command=command) as client:
+            for _ in client.reach():
                 yield
             client.ask_results()
             deadline = time.monotonic() + PATIENCE

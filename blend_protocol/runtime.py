@@ -1,32 +1,50 @@
-"""Where the daemon's files are, and how to reach or start it. Standard library only."""
+"""Where the daemon's files are, and how to reach it. Standard library only."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import socket
 import stat
-import subprocess
-import time
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 
 from blend_protocol.errors import BlendError
 
 NAME = "deep-image-blending"
-IDLE_EXIT = "60"  # min; a daemon started on demand ends when nobody has asked anything of it for so long
+SOCKET_PATH = 100  # bytes; the system's limit for a Unix socket is a few more
 DOCTOR = "Run `blend-daemon doctor` to see what is wrong."
 
 
-def _user_dir(override: str, base: str, fallback: str, *folders: str) -> Path:
+def _user_dir(override: str, kind: str, fallback: str, *folders: str) -> Path:
+    """A folder of the user's, where platformdirs has it too."""
     if given := os.environ.get(override):
         return Path(given)
-    return Path(os.environ.get(base) or Path.home() / fallback).joinpath(NAME, *folders)
+    # A Flatpak has folders of its own there, and tells where the user's are if they are not in their usual places.
+    variable = f"HOST_XDG_{kind}_HOME" if sandboxed() else f"XDG_{kind}_HOME"
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
+    else:
+        base = os.environ.get(variable) or Path.home() / ("Library/Application Support" if sys.platform == "darwin" else fallback)
+    return Path(base).joinpath(NAME, *folders)
+
+
+def sandboxed() -> bool:
+    """Whether this is a program in a Flatpak, which shares files and the network, and cannot start anything outside."""
+    return "FLATPAK_ID" in os.environ
 
 
 def runtime_dir() -> Path:
-    """Folder of the socket and the lock. Not created here."""
+    """Folder of the socket and the lock. Not created here.
+
+    In the home folder, because that is what a Flatpak sees too; one for each computer, because several may share that. Where its path is
+    too long for a socket, it is where such things usually are.
+    """
     if given := os.environ.get("BLEND_DAEMON_RUNTIME_DIR"):
         return Path(given)
+    folder = state_dir() / "run" / socket.gethostname()
+    if os.name != "posix" or len(os.fsencode(folder / "worker-99999")) <= SOCKET_PATH:
+        return folder
     if base := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(base) / NAME
     return Path("/tmp") / f"{NAME}-{os.getuid()}"
@@ -34,17 +52,17 @@ def runtime_dir() -> Path:
 
 def state_dir() -> Path:
     """Folder of the log, of the results that wait and of the key to them."""
-    return _user_dir("BLEND_DAEMON_STATE_DIR", "XDG_STATE_HOME", ".local/state")
+    return _user_dir("BLEND_DAEMON_STATE_DIR", "STATE", ".local/state")
 
 
 def weights_dir() -> Path:
     """Folder of the network's weights."""
-    return _user_dir("BLEND_DAEMON_WEIGHTS_DIR", "XDG_DATA_HOME", ".local/share", "weights")
+    return _user_dir("BLEND_DAEMON_WEIGHTS_DIR", "DATA", ".local/share", "weights")
 
 
 def models_dir() -> Path:
     """Folder of the models that the user added."""
-    return _user_dir("BLEND_DAEMON_MODELS_DIR", "XDG_DATA_HOME", ".local/share", "models")
+    return _user_dir("BLEND_DAEMON_MODELS_DIR", "DATA", ".local/share", "models")
 
 
 def log_path() -> Path:
@@ -67,14 +85,24 @@ def results_dir() -> Path:
     return state_dir() / "results"
 
 
+def unix_sockets() -> bool:
+    """Whether the daemon has a Unix socket for this computer's clients; if not, it has one of TCP, on loopback and with CURVE."""
+    return os.name == "posix" and os.environ.get("BLEND_DAEMON_LOCAL") != "tcp"  # the variable is for tests
+
+
 def socket_path() -> Path:
-    """The Unix socket on which the daemon serves its clients."""
+    """The Unix socket on which the daemon serves its clients. Where there is no such thing, a file with the address instead."""
     return runtime_dir() / "socket"
 
 
 def address() -> str:
-    """ZeroMQ address of the daemon."""
-    return f"ipc://{socket_path()}"
+    """ZeroMQ address of the daemon, "" if that is not known before it runs."""
+    if unix_sockets():
+        return f"ipc://{socket_path()}"
+    try:
+        return socket_path().read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def private_dir(path: Path) -> Path:
@@ -92,6 +120,8 @@ def private_dir(path: Path) -> Path:
         found = path.lstat()
     except OSError as error:
         raise BlendError("runtime-dir-unsafe", f"The folder {path} cannot be made: {error.strerror}.", DOCTOR) from error
+    if os.name != "posix":
+        return path  # the user's folders are private there by inheritance
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise BlendError(
             "runtime-dir-unsafe",
@@ -122,58 +152,10 @@ def write_private(path: Path, text: str) -> bool:
 
 
 def _sync_dir(path: Path) -> None:
+    if os.name != "posix":
+        return  # there a folder cannot be opened
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def start_daemon(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start `command serve --idle-exit 60` in a session of its own, so that it outlives the caller; its output goes to the log.
-
-    Raises
-    ------
-    BlendError
-        `daemon-not-started` if the command cannot be run or the log cannot be written
-    """
-    try:
-        log_path().parent.mkdir(parents=True, exist_ok=True)
-        with log_path().open("ab") as log:
-            return subprocess.Popen(
-                [*command, "serve", "--idle-exit", IDLE_EXIT],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd="/",
-            )
-    except OSError as error:
-        culprit = error.filename or command[0]
-        raise BlendError("daemon-not-started", f"The blend daemon could not be started: {culprit}: {error.strerror}.", DOCTOR) from error
-
-
-class Starting:
-    """A daemon that has been started and does not answer yet. Ask `check` between tries to reach it.
-
-    Parameters
-    ----------
-    process : from `start_daemon`
-    limit : s after which to give up
-    """
-
-    def __init__(self, process: subprocess.Popen[bytes], limit: float = 60.0) -> None:
-        self._process = process
-        self._deadline = time.monotonic() + limit
-
-    def check(self) -> None:
-        """Raise BlendError `daemon-not-started` if the daemon has died or takes too long."""
-        code = self._process.poll()
-        # Exit code 3: another daemon was quicker and holds the lock; that one will answer.
-        if code is not None and code != 3:
-            why = f"it ended with code {code}"
-        elif time.monotonic() > self._deadline:
-            why = "it did not answer in time"
-        else:
-            return
-        raise BlendError("daemon-not-started", f"The blend daemon could not be started: {why}.", f"Its log is {log_path()}. {DOCTOR}")

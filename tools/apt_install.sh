@@ -15,7 +15,7 @@ if [ "$(id -u)" != 0 ]; then
     sudo="sudo -n"
 fi
 echo "Installing $*"
-export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -qq
+set -- env DEBIAN_FRONTEND=noninteractive # behind sudo, which passes on no variable
+$sudo "$@" apt-get update -qq
 # shellcheck disable=SC2086 # a list of words
-$sudo $command -qq >/dev/null
+$sudo "$@" $command -qq >/dev/null

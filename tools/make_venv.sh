@@ -2,6 +2,7 @@
 # Makes or refreshes a virtual environment with this project in it; does nothing when nothing has changed.
 #   tools/make_venv.sh DIR            the program alone
 #   tools/make_venv.sh DIR test       the program editable, with what its tests need
+# shellcheck disable=SC2086 # $pins is a list of words
 set -eu
 project=$(cd "$(dirname "$0")/.." && pwd)
 venv=$1
@@ -20,8 +21,8 @@ if [ -z "$python" ]; then
 fi
 
 # What is installed depends on these; the sum of them is left in the environment when all of it has succeeded.
-stamp=$(cat "$project/requirements.lock" "$project/pyproject.toml" "$0" | sha256sum)
-[ -n "$extra" ] || stamp="$stamp $(cd "$project" && find blend_daemon blend_protocol -type f ! -path '*/__pycache__/*' -exec sha256sum {} + | LC_ALL=C sort | sha256sum)"
+stamp=$(cat "$project/requirements.lock" "$project/pyproject.toml" "$0" | cksum)
+[ -n "$extra" ] || stamp="$stamp $(cd "$project" && find blend_daemon blend_protocol -type f ! -path '*/__pycache__/*' -exec cksum {} + | LC_ALL=C sort | cksum)"
 stamp="$stamp $project"
 if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ]; then
     exit 0
@@ -36,15 +37,23 @@ pip() {
 }
 pip install --quiet --upgrade pip
 
-# Without an NVIDIA card PyTorch's CUDA build is gigabytes for nothing. Where PyTorch's own index of CPU builds cannot be
-# reached, PyPI's build serves too.
+# Without an NVIDIA card PyTorch's CUDA build is gigabytes for nothing, but it serves too where the index of CPU builds cannot be reached.
 if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
-    echo "Installing PyTorch; this takes some minutes."
     pins=$(grep -E "^torch${extra:+(vision)?}==" "$project/requirements.lock" | tr '\n' ' ') # the tests compare with torchvision's network
-    # shellcheck disable=SC2086 # a list of words
-    { [ -e /dev/nvidiactl ] || [ "$(uname -s)" != Linux ]; } ||
-        pip install --quiet --retries 0 --timeout 10 --index-url https://download.pytorch.org/whl/cpu $pins 2>/dev/null ||
+    if [ "$(uname -s)" != Linux ]; then
+        echo "Installing PyTorch; this takes some minutes."
         pip install --quiet $pins
+    elif [ -e /dev/nvidiactl ]; then
+        echo "Installing PyTorch for the NVIDIA card that is here, about 5.7 GB; this takes some minutes."
+        pip install --quiet $pins
+    else
+        echo "Installing PyTorch for the processor, less than 1 GB; this takes some minutes."
+        if ! pip install --quiet --retries 0 --timeout 10 --index-url https://download.pytorch.org/whl/cpu $pins 2>/dev/null; then
+            echo "Its builds for processors at download.pytorch.org cannot be reached. PyPI's build follows, which serves as well, but has about"
+            echo "5.7 GB with its libraries for NVIDIA cards. Ctrl+C now if that is too much, and run this again when the address can be reached."
+            pip install --quiet $pins
+        fi
+    fi
 fi
 if [ -n "$extra" ]; then
     pip install --quiet --constraint "$project/requirements.lock" --editable "${project}[$extra]"

@@ -10,7 +10,7 @@ import re, tomllib
 
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 for wanted in project["dependencies"]:
-    name, oldest = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", wanted).groups()
+    name, oldest = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)(?:;.*)?", wanted).groups()
     print(f"{name}=={oldest}")
 END
 "$venv/bin/python" -m pip install --quiet --constraint "$venv/oldest.txt" --editable '.[test]'

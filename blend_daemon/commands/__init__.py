@@ -2,6 +2,6 @@
 
 from types import ModuleType
 
-from blend_daemon.commands import blend, compare, doctor, keys, models, pair, serve, status, stop, weights
+from blend_daemon.commands import blend, bridge, compare, doctor, keys, models, pair, serve, start, status, stop, weights
 
-COMMANDS: tuple[ModuleType, ...] = (blend, compare, models, serve, status, stop, pair, keys, doctor, weights)
+COMMANDS: tuple[ModuleType, ...] = (blend, compare, models, serve, start, status, stop, pair, keys, doctor, weights, bridge)

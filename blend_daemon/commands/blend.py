@@ -174,15 +174,16 @@ def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Ba
 
     import numpy as np
 
+    from blend_daemon import COMMAND
     from blend_protocol.client import Client, Raster
 
     def raster(array: Any) -> Raster:
         array = np.ascontiguousarray(array)
         return Raster(array.dtype.name, array.shape, array.data.cast("B"))
 
-    with Client(address) as client:
+    with Client(address, command=COMMAND) as client:
         said = False
-        for state in client.reach([sys.executable, "-m", "blend_daemon.cli"]):
+        for state in client.reach():
             if state == "starting" and not said:
                 bar.say("Starting the blend daemon ...")
                 said = True

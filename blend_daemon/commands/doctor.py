@@ -153,15 +153,25 @@ def _homeless(text: str) -> str:
 
 
 def _plugins() -> Iterator[Finding]:
-    base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "GIMP"
+    base = _gimps()
     own = os.environ.get("GIMP3_DIRECTORY")
-    profiles = [Path(own)] if own else sorted(base.glob("3.*"))
+    flatpak = Path.home() / ".var/app/org.gimp.GIMP/config/GIMP"
+    profiles = [Path(own)] if own else sorted({path.resolve() for folder in (base, flatpak) for path in folder.glob("3.*")})
     folders = [profile / "plug-ins" / PLUGIN for profile in profiles]
     if not any(folder.exists() for folder in folders):
         yield Finding("plug-in", None, f"not in {' or '.join(map(str, folders)) or base}.", "With GIMP 3 installed, run install.sh again.")
     for folder in folders:
         if folder.exists():
             yield _plugin(folder)
+
+
+def _gimps() -> Path:
+    """The folder in which each version of GIMP has its own."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA") or Path.home() / "AppData/Roaming") / "GIMP"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support/GIMP"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "GIMP"
 
 
 def _system_python() -> str | None:
@@ -188,6 +198,5 @@ def _plugin(folder: Path) -> Finding:
         return Finding(what, False, "there is no python3 on the PATH for GIMP to run it with.", "Install Python 3.")
     tried = subprocess.run([python, "-c", code, str(folder / "vendor")], capture_output=True, text=True, check=False)
     if tried.returncode:
-        last = (tried.stderr.strip().splitlines() or ["?"])[-1]
-        return Finding(what, False, f"GIMP's Python cannot load its pyzmq ({last}).", INSTALL)
+        return Finding(what, True, f"version {version[1]}; {python} cannot load its pyzmq, and goes through `blend-daemon bridge`")
     return Finding(what, True, f"version {version[1]}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -85,21 +84,26 @@ class Measurer:
 
 
 def _reason(code: int, complaint: str) -> str:
-    if code == -signal.SIGKILL:
-        return "Its process was killed, most likely because memory ran out."
     if code < 0:
-        return f"Its process died of {signal.Signals(-code).name}."
+        by = signal.Signals(-code).name
+        return "Its process was killed, most likely because memory ran out." if by == "SIGKILL" else f"Its process died of {by}."
     lines = complaint.strip().splitlines()
     return lines[-1] if lines else f"Its process ended with exit code {code}."
 
 
 def _peak_mb() -> float:
-    """The process's largest memory. Linux's own figure first: getrusage's is no less than the parent's was when it started this one."""
+    """The process's largest memory, 0 where the system does not tell."""
+    # Linux's own figure first: getrusage's is no less than the parent's was when it started this one.
     try:
         status = Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
     except (OSError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
 
 
 def _trial(order: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from gi.repository import Gdk, Gimp, GimpUi, Gio, GLib, Gtk
 from session import command
 from words import sentence
 
-from blend_protocol import runtime
+from blend_protocol import processes, runtime
 from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
 
@@ -42,7 +42,7 @@ class Overseer:
 
     def __init__(self) -> None:
         self._client: Client | None = None
-        self._starting: runtime.Starting | None = None
+        self._starting: processes.Starting | None = None
         self._testing = False
         self._dialog = GimpUi.Dialog(title=_("Blend Daemon"))
         buttons = {
@@ -92,7 +92,7 @@ class Overseer:
 
     def _start(self) -> None:
         try:
-            self._starting = runtime.Starting(runtime.start_daemon(command()))
+            self._starting = processes.Starting(command())
         except BlendError as error:
             self._tell(None, sentence(error))
 
@@ -112,7 +112,9 @@ class Overseer:
     def _test(self) -> None:
         """The doctor, in the background: it loads the network, which takes seconds."""
         try:
-            doctor = Gio.Subprocess.new([*command(), "doctor"], Gio.SubprocessFlags.STDOUT_PIPE | Gio.SubprocessFlags.STDERR_MERGE)
+            launcher = Gio.SubprocessLauncher.new(Gio.SubprocessFlags.STDOUT_PIPE | Gio.SubprocessFlags.STDERR_MERGE)
+            launcher.set_environ([f"{name}={value}" for name, value in processes.environment().items()])
+            doctor = launcher.spawnv([*command(), "doctor"])
         except GLib.Error as error:
             self._show_text(_("Report"), error.message)
             return
@@ -131,7 +133,7 @@ class Overseer:
     def _tick(self) -> bool:
         try:
             if self._client is None and runtime.socket_path().exists():
-                self._client = Client()
+                self._client = Client(command=command())
             status = None
             if self._client:
                 status = next((m.header["status"] for m in self._client.pump() if m.type == "status"), None)

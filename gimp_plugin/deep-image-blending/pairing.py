@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from gi.repository import GLib, Gtk
+from session import command
 from words import sentence
 
 from blend_protocol import keys
@@ -48,6 +49,6 @@ def _pair(line: str) -> str:
         raise BlendError("pair-line", _("This is not such a line."), _("It ends with a name, an address and a key."))
     keys.add_daemon(*words)
     here = socket.gethostname().partition(".")[0]
-    command = f"blend-daemon pair --add {here if keys.NAME.fullmatch(here) else 'NAME'} {keys.own('client').public.hex()}"
+    name = here if keys.NAME.fullmatch(here) else "NAME"
     done = _("Paired. Now run this on the other computer, and then name “{name}” as the daemon under Advanced:")
-    return f"{done.format(name=words[0])}\n\n{command}\n"
+    return f"{done.format(name=words[0])}\n\nblend-daemon pair --add {name} {keys.public('client', command())}\n"

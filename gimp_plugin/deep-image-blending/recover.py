@@ -22,7 +22,7 @@ def _(text):
 
 def run(run_mode, image, config) -> Gimp.PDBStatusType:
     """The procedure. Raises BlendError with a message for the user."""
-    client = Client()
+    client = Client(command=command())
     try:
         results = _results(client)
         if run_mode == Gimp.RunMode.INTERACTIVE:
@@ -39,7 +39,7 @@ def run(run_mode, image, config) -> Gimp.PDBStatusType:
 
 def _results(client: Client) -> list[dict[str, Any]]:
     """What the daemon keeps for this user, the newest first."""
-    for _state in client.reach(command()):
+    for _state in client.reach():
         client.wait(0.05)
     client.ask_results()
     results = [entry for entry in _answer(client, "results").header["results"] if not entry.get("cut")]

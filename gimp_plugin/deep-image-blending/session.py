@@ -95,9 +95,9 @@ class Session:
             request = scene.request()
         finally:
             scene.close()
-        self._client = Client(self._options.address)
+        self._client = Client(self._options.address, command=command())
         said = None
-        for state in self._client.reach(command()):
+        for state in self._client.reach():
             if state != said:
                 said = state
                 yield (_("Starting the blend daemon") if state == "starting" else _("Connecting to the blend daemon")), 0.0

@@ -33,8 +33,8 @@ class Sketcher:
         show: Callable[[Message, View], None],
         offer: Callable[[Sequence[Mapping[str, str]]], None] = lambda models: None,
     ) -> None:
-        self._client = Client(address)
-        self._reaching: Iterator[str] | None = self._client.reach(command)
+        self._client = Client(address, command=command)
+        self._reaching: Iterator[str] | None = self._client.reach()
         self._show, self._offer = show, offer
         self._models_wanted = False
         self._wanted: tuple[View, Mapping[str, Any]] | None = None

@@ -10,6 +10,7 @@ from pictures import load, save
 from PIL import Image, ImageFilter
 
 from blend_daemon import images
+from blend_daemon.engine.raster.mask import understood_in
 from blend_daemon.images import Picture
 from blend_daemon.images.mask import mask_of
 from blend_protocol.errors import BlendError
@@ -87,6 +88,18 @@ def test_the_ripples_of_a_jpeg_are_no_object(quality, hard, mode):
     assert not (outside & (np.hypot(Y - 80, X - 100) > 54)).any(), "nothing counts that is further off than the edge's own blocks"
     assert outside.sum() < 0.02 * (drawn > 0).sum()
     assert (mask[drawn == 255] == 255).mean() > 0.9
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("quality", [95, 75, 60])
+def test_what_has_been_understood_is_understood_as_it_is(quality, mode):
+    """The daemon looks at each mask, also at one that `blend --daemon` has looked at."""
+    source = np.dstack([DISC] * 3)
+    once = [understood(through_jpeg(DISC, quality, mode))[0], understood(DISC // 4)[0], understood(np.maximum(DISC, 3))[0]]
+    for mask in once:
+        _source, twice, notes = understood_in(source, mask[:, :, None])
+        assert np.array_equal(twice[:, :, 0], mask)
+        assert notes == []
 
 
 def test_weak_masks_and_masks_of_other_ranges_are_told():

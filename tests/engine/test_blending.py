@@ -246,8 +246,9 @@ def test_a_slider_moves_one_way(slider, cat, coffee, disc):
     own = cat[inside].astype(float)
 
     def measure(value: float) -> float:
-        # How deep the seam reaches shows where nothing is painted.
-        layer = run(problem, **({"style": 0} if slider == "seam" else {}), **{slider: value}).layer
+        # How deep the seam reaches shows where nothing is painted; how much content is kept only with the time to leave it.
+        setting = {"seam": {"style": 0}, "content": {"preset": "standard"}}.get(slider, {})
+        layer = run(problem, **setting, **{slider: value}).layer
         x, y = problem.box[0] - 20, problem.box[1] - 10
         h, w = layer.shape[:2]
         blended, source = layer[..., :3].astype(float), cat[y : y + h, x : x + w].astype(float)

@@ -8,15 +8,30 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import DAEMON, Gimp
+from harness import DAEMON, VERSIONS, Gimp, pictures
 from onnx_models import identity, tint, written
-from PIL import Image
-from skimage import data
 
 from blend_protocol import runtime
 
 
-@pytest.fixture(scope="session", params=os.environ.get("GIMP_VERSIONS", "3.0").split(","))
+def pytest_generate_tests(metafunc):
+    if "gimp" in metafunc.fixturenames:
+        bridges = [f"{version}-bridge" for version in VERSIONS if f"{version}-bridge" not in VERSIONS and "-" not in version]
+        metafunc.parametrize("gimp", VERSIONS + bridges, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of a bridge that nobody asked for run just the cases that are marked so."""
+    extra = [
+        item for item in items
+        if (version := getattr(item, "callspec", None) and item.callspec.params.get("gimp", "")) and version not in VERSIONS
+        and not item.get_closest_marker("bridge")
+    ]  # fmt: skip
+    config.hook.pytest_deselected(items=extra)
+    items[:] = [item for item in items if item not in extra]
+
+
+@pytest.fixture(scope="session")
 def gimp(request):
     """A GIMP with the plug-in, two small photographs, two models, and a short folder for its sockets."""
     work = Path(tempfile.mkdtemp(prefix="dib-"))
@@ -27,8 +42,7 @@ def gimp(request):
     gimp.environment["TESTS"] = str(Path(__file__).parent)
     gimp.install()
     shutil.copytree(Path(__file__).parent / "meddler", gimp.plug_ins / "meddler")
-    Image.fromarray(data.chelsea()).resize((160, 120)).save(work / "object.png")
-    Image.fromarray(data.coffee()).resize((200, 150)).save(work / "picture.png")
+    pictures(work)
     (work / "models").mkdir()
     written(work / "models", "plain", identity())
     written(work / "models", "tint", tint(), title="A tint")

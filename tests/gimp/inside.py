@@ -13,10 +13,11 @@ gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gegl, Gimp, Gio
 
-sys.path.insert(0, os.path.join(os.environ["GIMP3_DIRECTORY"], "plug-ins/deep-image-blending/vendor"))
+sys.path.insert(0, os.path.join(Gimp.directory(), "plug-ins/deep-image-blending/vendor"))
+WORK = os.environ["WORK"]
+sys.path.insert(0, os.path.join(WORK, "pyzmq"))  # there where the plug-in has none
 from blend_protocol.client import Client, Raster
 
-WORK = os.environ["WORK"]
 NAME = "plug-in-deep-image-blending"
 CASES = []
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 from harness import DAEMON
 
 HERE = Path(__file__).parent
@@ -23,6 +24,7 @@ def _blend_once(gimp, tmp_path: Path, **environment: str):
     return next(iter(outcome.values())), done
 
 
+@pytest.mark.bridge
 def test_the_daemon_is_started_on_demand_and_outlives_gimp(gimp, tmp_path):
     short = Path(gimp.environment["WORK"]) / "d"
     environment = {"BLEND_DAEMON_RUNTIME_DIR": str(short / "run"), "BLEND_DAEMON_STATE_DIR": str(short / "state")}
@@ -33,6 +35,7 @@ def test_the_daemon_is_started_on_demand_and_outlives_gimp(gimp, tmp_path):
     shutil.rmtree(short)
 
 
+@pytest.mark.bridge
 def test_a_daemon_that_cannot_start_is_told_with_its_log(gimp, tmp_path):
     folder = gimp.plug_ins / "deep-image-blending"
     note = folder / "daemon.json"

@@ -41,6 +41,7 @@ def use_dialog(gimp, daemon):
     return use
 
 
+@pytest.mark.bridge
 def test_ok_inserts_the_layer_and_one_undo_takes_it_back_and_one_redo_brings_it_again(use_dialog):
     assert use_dialog("ok") == "ok"
 
@@ -53,10 +54,12 @@ def test_called_on_a_blended_layer_it_replaces_that_with_the_same_settings(use_d
     assert use_dialog("reblend") == "ok"
 
 
+@pytest.mark.bridge
 def test_a_slider_moved_while_it_runs_re_aims_the_blend(use_dialog):
     assert use_dialog("steer") == "ok"
 
 
+@pytest.mark.bridge
 def test_stop_and_keep_inserts_the_best_so_far(use_dialog):
     assert use_dialog("keep") == "ok"
 
@@ -65,6 +68,7 @@ def test_a_preset_chosen_by_hand_moves_the_sliders(use_dialog):
     assert use_dialog("preset") == "ok"
 
 
+@pytest.mark.bridge
 def test_a_daemon_that_is_stopped_gives_what_it_has_and_the_next_blend_starts_another(use_dialog, gimp):
     own = Path(gimp.environment["WORK"]) / "s"  # a daemon of its own, started on demand
     folders = {"BLEND_DAEMON_RUNTIME_DIR": str(own / "run"), "BLEND_DAEMON_STATE_DIR": str(own / "state")}
@@ -93,10 +97,12 @@ def test_in_another_theme_and_language(use_dialog, gimp, scheme, language):
         assert use_dialog("looks", SCHEME=scheme, **gimp.locale(language)) == "ok"
 
 
+@pytest.mark.bridge
 def test_a_method_is_chosen_by_its_picture(use_dialog):
     assert use_dialog("compare") == "ok"
 
 
+@pytest.mark.bridge
 def test_a_learned_model_is_chosen_and_one_that_has_gone_is_told(use_dialog):
     assert use_dialog("model") == "ok"
 
@@ -113,6 +119,7 @@ def test_the_models_of_another_daemon_are_listed_when_it_is_named(use_dialog, gi
         there.wait(20)
 
 
+@pytest.mark.bridge
 def test_the_daemons_window(use_dialog):
     assert use_dialog("daemon") == "ok"
 
@@ -121,14 +128,17 @@ def test_an_image_closed_meanwhile_loses_no_blend(use_dialog):
     assert use_dialog("closed") == "ok"
 
 
+@pytest.mark.bridge
 def test_a_blend_that_nobody_took_is_chosen_from_a_list(use_dialog):
     assert use_dialog("recover") == "ok"
 
 
+@pytest.mark.bridge
 def test_from_the_menu_repeated_and_cancelled_in_the_status_bar(use_dialog):
     assert use_dialog("launched") == "ok"
 
 
+@pytest.mark.bridge
 def test_cancel_leaves_the_image_as_it_was_and_frees_the_daemon(use_dialog, gimp):
     assert use_dialog("cancel") == "ok"
     with Client(f"ipc://{gimp.environment['BLEND_DAEMON_RUNTIME_DIR']}/socket") as client:

@@ -26,7 +26,7 @@ def test_an_address_that_is_none_is_refused(address):
 def test_where_no_daemon_is_none_is_started_for_an_address(tmp_path, monkeypatch):
     monkeypatch.setattr(protocol_client, "FAR", 0.3)
     with Client(f"ipc://{tmp_path}/socket") as client, pytest.raises(BlendError) as error:
-        list(client.reach(["false"]))
+        list(client.reach())
     assert error.value.code == "daemon-unreachable"
     assert str(tmp_path) in str(error.value)
 
@@ -112,8 +112,8 @@ def reach(fresh_daemon, monkeypatch):
         monkeypatch.setenv(name, fresh_daemon.environment[name])
 
     def steps(command: list[str]) -> list[str]:
-        with Client() as client:
-            return [client.wait(0.05) or state for state in client.reach(command)]
+        with Client(command=command) as client:
+            return [client.wait(0.05) or state for state in client.reach()]
 
     return steps
 

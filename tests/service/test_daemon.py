@@ -123,13 +123,13 @@ def test_a_sketch_that_cannot_be_made_says_why(daemon, cat, coffee, disc):
 
 def test_adjust_re_aims_a_running_and_a_waiting_job(daemon, send):
     with Client(daemon.address) as client:
-        running, waiting = send(client, {"preset": "standard"}), send(client)
+        running, waiting = send(client, {"preset": "standard", "style": 100}), send(client)
         until(client, running, "progress")
         for job in (running, waiting):
             client.adjust(job, {"colour": 10})
-        client.adjust(running, {"style": 20})
+        client.adjust(running, {"style": 90})
         report = until(client, running, "result").header["report"]
-        assert (report["colour"], report["style"], report["preset"]) == (10, 20, "standard")
+        assert (report["colour"], report["style"], report["preset"]) == (10, 90, "standard")
         assert until(client, waiting, "result").header["report"]["colour"] == 10
 
 

@@ -42,6 +42,13 @@ began=$(date +%s)
 systemctl --user stop blend-daemon
 echo "stopped $(show ActiveState) $(show Result) within $(($(date +%s) - began)) s"
 """
+AGAIN = """
+"$DAEMON" -m blend_daemon.cli stop
+echo "$(show ActiveState)"
+"$DAEMON" -m blend_daemon.cli start
+echo "$(show ActiveState) $(show MainPID)"
+"$DAEMON" -m blend_daemon.cli stop
+"""
 UPGRADED = """
 read -r _
 systemctl --user stop blend-daemon
@@ -84,7 +91,7 @@ def _limits_memory() -> bool:
 
 
 @contextmanager
-def managed(daemon, script: str, options: str = "", settings: str = "") -> Iterator[subprocess.Popen]:
+def managed(daemon, script: str, options: str = "", settings: str = "", weights: bool = True) -> Iterator[subprocess.Popen]:
     """A shell with the unit under a user manager: `script` comes after its start. `settings` go into a drop-in."""
     home = daemon.folder / "home"
     command = home / "blend-daemon"
@@ -97,7 +104,9 @@ def managed(daemon, script: str, options: str = "", settings: str = "") -> Itera
     drop_in.write_text(f"[Service]\n{settings}")
     groups = " ".join(map(str, _groups()))
     environment = {**daemon.environment, "HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run"), "CGROUPS": groups}
-    environment |= {"DAEMON": sys.executable, "BLEND_DAEMON_WEIGHTS_DIR": str(runtime.weights_dir())}
+    environment |= {"DAEMON": sys.executable}
+    if weights:
+        environment["BLEND_DAEMON_WEIGHTS_DIR"] = str(runtime.weights_dir())
     shell = ["unshare", "--mount", "--propagation", "private", "sh", "-c", MANAGER + script]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     try:
@@ -123,6 +132,17 @@ def test_it_is_started_watched_and_stopped(fresh_daemon):
     assert said[:3] == ["started active running continue", "pinged", "answers"], errors
     assert said[3].startswith("stopped inactive success within ")
     assert int(said[3].split()[-2]) <= 10
+
+
+def test_after_stop_it_is_what_is_started_again(fresh_daemon):
+    for name in ("RUNTIME", "STATE", "MODELS"):  # the service has the usual folders
+        del fresh_daemon.environment[f"BLEND_DAEMON_{name}_DIR"]
+    with managed(fresh_daemon, AGAIN, weights=False) as shell:
+        out, errors = shell.communicate(timeout=60)
+    stopped, inactive, started, active, _ = out.splitlines()
+    assert (stopped, inactive) == ("The blend daemon has stopped.", "inactive"), errors
+    assert started == f"The blend daemon runs now, pid {active.split()[1]}."
+    assert active.split()[0] == "active"
 
 
 def test_after_an_upgrade_the_new_version_is_started(fresh_daemon, tmp_path):

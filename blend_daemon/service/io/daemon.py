@@ -78,8 +78,9 @@ class Daemon:
         """
         _remove_sockets()  # left by a daemon that was killed; the lock is ours
         forever = []
-        if self._listen:
+        if self._listen or not runtime.unix_sockets():
             forever.append(admission.admit(admission.socket(self._context)))
+        if self._listen:
             self._sockets[True] = client_sockets.remote(self._context, self._listen)
             self._listen = self._sockets[True].address
         self._sockets[False] = client_sockets.local(self._context)

@@ -12,13 +12,11 @@ closes one peer of a ROUTER. So the connection is shut down underneath, by the d
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import math
 import os
 import socket
 import struct
-import termios
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -79,6 +77,9 @@ async def watch(sockets: Sequence[ClientSocket], limit: int, explained: Callable
 def _close(where: ClientSocket, since: float, everybody: bool, spared: Collection[int]) -> int:
     """Close a socket's connections that have finished no message since then, but those spared; if not everybody, those on which bytes
     arrive."""
+    import fcntl  # only here, where there is a /proc
+    import termios
+
     closed = 0
     for descriptor, connection in _connections(where):
         with closing(connection):

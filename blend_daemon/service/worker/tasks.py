@@ -23,7 +23,9 @@ def blend(message: Message, device: str, observe: Observe) -> Message:
     """The last message of a job."""
 
     def compute() -> Message:
-        result = engine.blend(*_read(message, device), observe)
+        problem, parameters, notes = _read(message, device)
+        result = engine.blend(problem, parameters, observe)
+        result.report["notes"] += notes
         header = {"job": message.header["job"], "box": list(result.box), "report": result.report}
         return Message("result", header, {"layer": _raster(result.layer)})
 
@@ -34,7 +36,7 @@ def sketch(message: Message, device: str) -> Message:
     """The answer to `sketch`."""
 
     def compute() -> Message:
-        problem, parameters = _read(message, device)
+        problem, parameters, _notes = _read(message, device)
         layer = engine.sketch(problem, parameters)
         return Message("sketched", {"job": message.header["job"], "box": list(problem.box)}, {"layer": _raster(layer)})
 
@@ -81,14 +83,18 @@ def _unforeseen(error: BaseException) -> BlendError:
     return BlendError("unforeseen", message, f"Please report it with the log, {runtime.log_path()}.")
 
 
-def _read(message: Message, device: str) -> tuple[Problem, Parameters]:
+def _read(message: Message, device: str) -> tuple[Problem, Parameters, list[str]]:
+    """What to blend, and what of the mask was understood in one way of several."""
+    from blend_daemon.engine.raster.mask import understood_in
+
     rasters = {name: _array(raster) for name, raster in message.rasters.items()}
     given = dict(message.header["parameters"])
     if given.get("device", "auto") == "auto":
         given["device"] = device
     parameters = engine.Parameters.from_mapping(given)
-    problem = engine.Problem.from_arrays(rasters["source"], rasters["target"], rasters.get("mask"), tuple(message.header["offset"]))
-    return problem, parameters
+    source, mask, notes = understood_in(rasters["source"], rasters.get("mask"))
+    problem = engine.Problem.from_arrays(source, rasters["target"], mask, tuple(message.header["offset"]))
+    return problem, parameters, notes
 
 
 def _array(raster: Raster) -> Any:
