@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from blend_daemon.service import archive, events
-from blend_daemon.service.broker import PARKING, TICK, Broker
+from blend_daemon.service.broker import TICK, Broker
+from blend_daemon.service.endings import Limits
 from blend_daemon.service.events import Connection, Entry
 from blend_daemon.service.jobs import ENDED, IN_ALL, PER_OWNER, PICTURES, Job, State
 from blend_daemon.service.lifecycle import BEING_WRITTEN
-from blend_daemon.service.workers import Limits, Phase
+from blend_daemon.service.parking import PARKING
+from blend_daemon.service.workers import Phase
 from blend_protocol import __version__, messages
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message, Raster
