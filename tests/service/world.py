@@ -314,7 +314,7 @@ class World:
         for worker in broker.workers.all:
             process = self.processes.get(worker.number)
             assert (process is None) == (worker.phase is Phase.ASLEEP)
-            if process and process.job and worker.job and not process.orders:
+            if process and not process.killed and process.job and worker.job and not process.orders:
                 expected = self.sliders.get(worker.job, {})
                 assert process.sliders == expected, "a slider is lost"
         if self.stopped is None and waiting and len(self.writes) < BEING_WRITTEN:
