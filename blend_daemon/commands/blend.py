@@ -15,6 +15,7 @@ from blend_protocol.presets import PRESETS
 
 if TYPE_CHECKING:
     from blend_daemon.engine.raster.pixels import Box, Raster
+    from blend_protocol import framing as wire
 
 Show = Callable[[str, int, int, float, float | None], None]
 
@@ -169,17 +170,28 @@ def _here(problem: Any, parameters: Any, bar: _Bar) -> Outcome:
     return Outcome(result.layer, result.box, result.report)
 
 
+def raster(array: Any) -> wire.Raster:
+    """An array as it is sent."""
+    import numpy as np
+
+    from blend_protocol.framing import Raster
+
+    array = np.ascontiguousarray(array)
+    return Raster(array.dtype.name, array.shape, array.data.cast("B"))
+
+
+def array(raster: wire.Raster) -> Raster:
+    """The array in what was received."""
+    import numpy as np
+
+    return np.frombuffer(raster.data, raster.dtype).reshape(raster.shape)
+
+
 def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar, address: str | None) -> Outcome:
     from dataclasses import asdict
 
-    import numpy as np
-
     from blend_daemon import COMMAND
-    from blend_protocol.client import Client, Raster
-
-    def raster(array: Any) -> Raster:
-        array = np.ascontiguousarray(array)
-        return Raster(array.dtype.name, array.shape, array.data.cast("B"))
+    from blend_protocol.client import Client
 
     with Client(address, command=COMMAND) as client:
         said = False
@@ -203,9 +215,7 @@ def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Ba
                     bar.say(f"Waiting: {event.header['position']} before this one{start}.")
                 elif event.type == "result":
                     client.release(job)
-                    layer = event.rasters["layer"]
-                    array = np.frombuffer(layer.data, layer.dtype).reshape(layer.shape)
-                    return Outcome(array, tuple(event.header["box"]), event.header["report"])
+                    return Outcome(array(event.rasters["layer"]), tuple(event.header["box"]), event.header["report"])
         except KeyboardInterrupt:
             client.cancel(job)
             raise

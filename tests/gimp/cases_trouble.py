@@ -99,7 +99,7 @@ def a_result_that_nobody_took_is_recovered():
     assert "no blend to recover" in Gimp.get_pdb().get_last_error()
 
 
-LONGER = {"preset": "standard", "iterations": 20}  # long enough for something to happen meanwhile
+LONGER = {"preset": "painting", "iterations": 20}  # long enough for something to happen meanwhile
 
 
 @case

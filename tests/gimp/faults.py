@@ -31,7 +31,7 @@ for fault in os.environ["FAULTS"].split(","):
     selected(image)
     before = pixels(image)
     wish(fault)
-    result = blend(image, above, preset="standard", iterations=10_000 if "stopped" in fault or "harmless" not in fault else 30)
+    result = blend(image, above, preset="painting", iterations=10_000 if "stopped" in fault or "harmless" not in fault else 30)
     status = result.index(0)
     message = "" if status == Gimp.PDBStatusType.SUCCESS else Gimp.get_pdb().get_last_error()
     found[fault] = [status.value_nick, message, pixels(image) != before or len(image.get_layers()) > 2]

@@ -1,5 +1,5 @@
-"""Who may connect on TCP: from elsewhere the CURVE keys in `keys.clients()`, asked for anew at each connection, and nobody else; on
-loopback, where there are no Unix sockets, this computer's own key."""
+"""Who may connect on TCP: from elsewhere the CURVE keys in `keys.clients()`, asked for anew at each connection, on loopback this computer's
+own, and nobody else."""
 
 from __future__ import annotations
 
@@ -35,10 +35,6 @@ async def admit(socket: zmq.asyncio.Socket) -> None:
         await socket.send_multipart([version, request, *answer, b""])
 
 
-def _own_name(key: str) -> str | None:
-    return "a program here" if key == keys.own("client").public.hex() else None
-
-
 def name_of(key: str) -> str | None:
     """The name of the paired computer with that key; None if there is none."""
     try:
@@ -46,3 +42,7 @@ def name_of(key: str) -> str | None:
     except BlendError as error:
         log.error("nobody is let in: %s", error)
         return None
+
+
+def _own_name(key: str) -> str | None:
+    return "a program here" if key == keys.own("client").public.hex() else None

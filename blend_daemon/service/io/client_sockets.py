@@ -1,4 +1,4 @@
-"""The sockets on which clients come in: the Unix socket, and with `--listen` a TCP socket for paired computers.
+"""The sockets on which clients come in: this user's own, and with `--listen` a TCP socket for paired computers.
 
 The Unix socket is private twice: by its folder (0700), and by the kernel's word on whose process connects. On TCP the paired computers'
 keys are asked for anew with each message, so that a removed client is out at once; who may connect is said by `admission`.

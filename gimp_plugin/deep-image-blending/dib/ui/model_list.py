@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import options
-from gi.repository import GLib, Gtk, Pango
+from gi.repository import Gtk, Pango
 
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
+from dib import options
+from dib.i18n import _
 
 
 class ModelList(Gtk.Box):
@@ -29,7 +27,7 @@ class ModelList(Gtk.Box):
         self._combo.get_cells()[0].set_property("ellipsize", Pango.EllipsizeMode.END)
         self._combo.connect("changed", self._choose)
         self.label.set_mnemonic_widget(self._combo)
-        self._none = Gtk.Label(xalign=0, wrap=True, max_width_chars=24)
+        self._none = Gtk.Label(xalign=0, wrap=True, max_width_chars=40)
         self._none.set_text(_("None yet. To add one, run “blend-daemon models add FILE.onnx” in a terminal."))
         self.pack_start(self.label, False, False, 0)
         self.pack_start(self._combo, True, True, 0)

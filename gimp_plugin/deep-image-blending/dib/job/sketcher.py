@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from scene import View
-
 from blend_protocol.client import Client, Message
 from blend_protocol.errors import BlendError
+from dib.job.request import View
 
 LOADING = "worker-loading"
 PAUSE = 0.25  # s between two questions while the network loads

@@ -6,13 +6,13 @@ words stand, which are more exact.
 
 from __future__ import annotations
 
-from gi.repository import GLib
-
 from blend_protocol.errors import BlendError
+from dib.i18n import _
 
 SENTENCES = (  # (code, what a translation says)
     ("mask-off-target", "The object lies wholly outside the target. Move it onto the picture."),
     ("mask-covers-target", "The mask leaves no pixel of the target to blend with. Select less, or choose a larger target."),
+    ("target-transparent", "The target is transparent around the object. Blend next to visible pixels, or take “Copy and paste”."),
     ("mask-empty", "The mask marks no visible pixel of the object."),
     ("image-too-large", "The picture is too large for the blend daemon."),
     ("out-of-memory", "There is not enough memory for this blend. Select less, choose a smaller working size, or close other programs."),
@@ -49,11 +49,15 @@ SENTENCES = (  # (code, what a translation says)
     ("result-unknown", "The blend is no longer kept."),
     ("job-cut-off", "The blend was cut off before it had a result. Start it again."),
 )  # fmt: skip
-PLAIN = {"mask-off-target", "mask-covers-target", "mask-empty", "queue-full", "daemon-stopped", "job-cut-off"}  # English adds nothing
-
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
+PLAIN = {
+    "target-transparent",
+    "mask-off-target",
+    "mask-covers-target",
+    "mask-empty",
+    "queue-full",
+    "daemon-stopped",
+    "job-cut-off",
+}  # English adds nothing
 
 
 def sentence(error: BlendError) -> str:

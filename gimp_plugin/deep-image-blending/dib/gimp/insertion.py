@@ -7,24 +7,23 @@ from array import array
 from collections.abc import Mapping
 from typing import Any
 
-import rasters
-from geometry import Rect
-from gi.repository import Gimp, GLib
-from options import SLIDER_NAMES, Options
-from scene import PARASITE, Subject
+from gi.repository import Gimp
 
 from blend_protocol.errors import BlendError
-from blend_protocol.framing import Raster
+from blend_protocol.framing import Message, Raster
+from dib.geometry import Rect
+from dib.gimp import rasters
+from dib.gimp.snapshot import PARASITE, Subject
+from dib.i18n import _
+from dib.options import SLIDER_NAMES, Options
 
 OPAQUE = {"uint8": 255, "uint16": 65535, "float32": 1.0}
 
 
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
+def insert(image: Gimp.Image, subject: Subject, options: Options, result: Message, box: Rect) -> Gimp.Layer:
+    """Insert the layer of a `result` message as `options.output` says, as one undo step. It carries the report and the call as a parasite.
 
-
-def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster, box: Rect, report: Mapping[str, Any]) -> Gimp.Layer:
-    """Insert the blended layer as `options.output` says, as one undo step. The layer carries the report and the call as a parasite.
+    `box`: where on the canvas it belongs.
 
     Raises
     ------
@@ -32,6 +31,7 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster
         `layer-gone`, `wrong-mode`: the image or the layer was closed or converted meanwhile
     """
     source, blended = subject.source, subject.blended
+    raster, report = result.rasters["layer"], result.header["report"]
     if not image.is_valid() or not source.is_valid() or source.get_image() != image:
         raise BlendError(
             "layer-gone",
@@ -42,16 +42,14 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster
     place = blended if blended is not None and blended.is_valid() and blended.get_image() == image else source
     replace = options.output == "replace"
     name = place.get_name() if replace or place != source else _("{name} blended").format(name=source.get_name())
+    # A source that is removed cannot be found again: the layer then blends as a layer of its own.
+    about = {} if replace else {"gimp": {"source": source.get_tattoo(), "arguments": _arguments(options, report)}}
+    parasite = Gimp.Parasite.new(PARASITE, Gimp.PARASITE_PERSISTENT, json.dumps({**report, **about}).encode())
     image.undo_group_start()
     try:
-        layer = add_layer(image, raster, box, name, place.get_parent(), image.get_item_position(place))
+        layer = add_layer(image, raster, box, name, place.get_parent(), image.get_item_position(place), parasite)
         if options.output == "new-layer-with-mask":
             _move_alpha_to_mask(layer, raster)
-        # A source that is removed cannot be found again: the layer then blends as a layer of its own.
-        about = {} if replace else {"gimp": {"source": source.get_tattoo(), "arguments": _arguments(options, report)}}
-        # Undoable, because GIMP forgets what could be redone when it undoes a step with a parasite that is not.
-        flags = Gimp.PARASITE_PERSISTENT | Gimp.PARASITE_UNDOABLE
-        layer.attach_parasite(Gimp.Parasite.new(PARASITE, flags, json.dumps({**report, **about}).encode()))
         if place != source:
             image.remove_layer(place)
         if replace:
@@ -62,7 +60,23 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, raster: Raster
         image.set_selected_layers([layer])
     finally:
         image.undo_group_end()
+    Gimp.displays_flush()
+    for note in report["notes"]:
+        Gimp.message(note)
     return layer
+
+
+def recover(image: Gimp.Image, result: Message, name: str) -> None:
+    """Insert the layer of a `result` message of another time at its place, as the topmost layer, as one undo step."""
+    raster = result.rasters["layer"]
+    check_mode(image, raster)
+    image.undo_group_start()
+    try:
+        layer = add_layer(image, raster, tuple(result.header["box"]), _("{name} blended").format(name=name).strip(), None, 0)
+        image.set_selected_layers([layer])
+    finally:
+        image.undo_group_end()
+    Gimp.displays_flush()
 
 
 def check_mode(image: Gimp.Image, raster: Raster) -> None:
@@ -71,13 +85,18 @@ def check_mode(image: Gimp.Image, raster: Raster) -> None:
         raise BlendError("wrong-mode", _("The blend and this image are not of one colour mode."), _("Change it under Image > Mode."))
 
 
-def add_layer(image: Gimp.Image, raster: Raster, box: Rect, name: str, parent: Gimp.Item | None, position: int) -> Gimp.Layer:
+def add_layer(
+    image: Gimp.Image, raster: Raster, box: Rect, name: str, parent: Gimp.Item | None, position: int, parasite: Gimp.Parasite | None = None
+) -> Gimp.Layer:
     """A new layer with the raster's pixels, whose alpha is its last channel."""
     height, width, channels = raster.shape
     kind = Gimp.ImageType.RGBA_IMAGE if channels == 4 else Gimp.ImageType.GRAYA_IMAGE
     layer = Gimp.Layer.new(image, name, width, height, kind, 100, Gimp.LayerMode.NORMAL)
     # The engine mixes a soft edge in perceptual values; GIMP's default would mix it in linear light.
     layer.set_composite_space(Gimp.LayerColorSpace.RGB_PERCEPTUAL)
+    if parasite is not None:
+        # Before the layer is in the image: attaching is no step of the undo then, which GIMP 3.0 would get wrong when it redoes it.
+        layer.attach_parasite(parasite)
     image.insert_layer(layer, parent, position)
     layer.set_offsets(box[0], box[1])
     rasters.write(layer, raster, rasters.perceptual(channels, raster.dtype))

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import options
-from geometry import unscaled
 from gi.repository import GdkPixbuf, GLib, Gtk
-from preview import lay, pixbuf
-from scene import View
-from sketcher import Sketcher
-from words import sentence
 
 from blend_protocol.errors import BlendError
 from blend_protocol.methods import METHODS
+from dib import options
+from dib.geometry import unscaled
+from dib.i18n import _
+from dib.job.request import View
+from dib.job.sketcher import Sketcher
+from dib.ui.callbacks import told
+from dib.ui.notice import Notice
+from dib.ui.preview import lay, pixbuf
+from dib.words import sentence
 
 TICK = 30  # ms
 SIZE = 210  # px, longer side of each picture
 COLUMNS = 4
 SHOWN = tuple(name for name, method in METHODS.items() if method.quick or name == "deep")
-
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
 
 
 def choose(parent: Gtk.Window, command: list[str], address: str | None, view: View, present: Mapping[str, Any]) -> str | None:
@@ -58,7 +57,11 @@ class Comparison:
         for number, name in enumerate(SHOWN):
             grid.attach(self._button(name), number % COLUMNS, number // COLUMNS, 1, 1)
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=8, border_width=12)
-        box.pack_start(grid, True, True, 0)
+        self._notice = Notice()
+        over = Gtk.Overlay()
+        over.add(grid)
+        over.add_overlay(self._notice)
+        box.pack_start(over, True, True, 0)
         box.pack_start(self._state, False, False, 0)
         box.show_all()
         self._dialog.get_content_area().pack_start(box, True, True, 0)
@@ -66,7 +69,7 @@ class Comparison:
 
     def _button(self, name: str) -> Gtk.Button:
         label, explanation = next((row[1], row[2]) for row in options.METHODS if row[0] == name)
-        button = Gtk.Button(tooltip_text=_(explanation))
+        button = Gtk.Button(tooltip_text=_(explanation), name=name)
         inside = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=4)
         self._pictures[name].set_size_request(SIZE, SIZE)
         inside.pack_start(self._pictures[name], True, True, 0)
@@ -82,9 +85,16 @@ class Comparison:
         try:
             self._sketcher = Sketcher(command, address, self._show)
         except BlendError as error:
-            self._state.set_text(sentence(error))
+            self.fail(error)
         else:
             self._ask()
+
+    def fail(self, error: BlendError) -> None:
+        """Say why there are no more pictures."""
+        if self._sketcher:
+            self._sketcher.close()
+        self._sketcher = None
+        self._notice.tell(sentence(error))
 
     def run(self) -> str | None:
         """Show the window; the name of the method that was chosen."""
@@ -119,16 +129,13 @@ class Comparison:
         self._pictures[self._left.pop(0)].set_from_pixbuf(picture.scale_simple(round(width * scale), round(height * scale), smooth))
         self._ask()
 
+    @told
     def _choose(self, _button, name: str) -> None:
         self._chosen = name
         self._dialog.response(Gtk.ResponseType.OK)
 
+    @told
     def _tick(self) -> bool:
-        try:
-            if self._sketcher:
-                self._sketcher.step()
-        except BlendError as error:
-            self._sketcher.close()
-            self._sketcher = None
-            self._state.set_text(sentence(error))
+        if self._sketcher:
+            self._sketcher.step()
         return GLib.SOURCE_CONTINUE

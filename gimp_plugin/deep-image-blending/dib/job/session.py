@@ -1,33 +1,21 @@
-"""One blend as the user lives it: check, read, connect, submit, follow, insert."""
+"""One blend from the request to its result: connect, submit, follow, steer, keep."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
-
-import insertion
-import options
-from gi.repository import Gimp, GLib
-from options import Options
-from scene import Scene, Subject
+from typing import Any
 
 from blend_protocol import messages
 from blend_protocol.client import Client, Message, failure
 from blend_protocol.errors import BlendError
-
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
-
+from dib import options
+from dib.geometry import Rect
+from dib.i18n import _
+from dib.job.daemon import command
+from dib.job.request import Request
 
 STAGES = {"stage 1": lambda: _("first stage"), "stage 2": lambda: _("second stage"), "style": lambda: _("style transfer")}
-
-
 PREPARING = {
     "loading": lambda: _("The blend daemon is loading its network"),
     "fetching": lambda: _("The blend daemon is fetching its network's weights, about 50 MB, once"),
@@ -35,38 +23,15 @@ PREPARING = {
 ASK = 1.0  # s between questions for the daemon's state
 
 
-def run(procedure, run_mode, image, drawables, config) -> Gimp.PDBStatusType:
-    """The procedure in any of its run modes. Raises BlendError with a message for the user."""
-    subject = Subject.of(image, _check(image, drawables))
-    if run_mode == Gimp.RunMode.INTERACTIVE:
-        import dialog
-
-        return dialog.run(procedure, image, subject, config)
-    session = Session(image, subject, options.read(config, run_mode == Gimp.RunMode.WITH_LAST_VALS))
-    Gimp.progress_init(_("Deep Image Blending"))
-    try:
-        for step in session.follow():
-            if step is None:
-                session.wait(0.1)
-            else:
-                text, fraction = step
-                Gimp.progress_set_text(text)
-                Gimp.progress_update(fraction)
-        session.insert()
-    finally:
-        session.close()
-        Gimp.progress_end()
-    Gimp.displays_flush()
-    return Gimp.PDBStatusType.SUCCESS
-
-
 class Session:
-    """One job from the image's pixels to the new layer.
+    """One job of the daemon's.
 
     Parameters
     ----------
-    image, subject : the user's image, and what of it to blend
-    chosen : the procedure's arguments
+    request : what to blend
+    parameters : how, as the engine takes them
+    label : {"image": name, "layer": name}, for the list of results
+    address : of the daemon; None: this computer's own
     watch : called with each `progress` and `preview` of the job; None: no previews are asked for
 
     Attributes
@@ -74,8 +39,18 @@ class Session:
     result : the daemon's `result` message, once it is there
     """
 
-    def __init__(self, image, subject: Subject, chosen: Options, watch: Callable[[Message], None] | None = None) -> None:
-        self._image, self._subject, self._options, self._watch = image, subject, chosen, watch
+    def __init__(
+        self,
+        request: Request,
+        parameters: Mapping[str, Any],
+        label: Mapping[str, str],
+        address: str | None = None,
+        watch: Callable[[Message], None] | None = None,
+    ) -> None:
+        if parameters["method"] == options.NO_MODEL:
+            raise BlendError("no-model", _("There is no model chosen."), _("Choose one, or another method."))
+        self._request, self._parameters, self._label = request, parameters, label
+        self._address, self._watch = address, watch
         self._client: Client | None = None
         self._job: str | None = None
         self._device = ""
@@ -87,25 +62,17 @@ class Session:
 
         Ends when the result is there. Raises BlendError.
         """
-        yield _("Reading the layers"), 0.0
-        if self._options.parameters["method"] == options.NO_MODEL:
-            raise BlendError("no-model", _("There is no model chosen."), _("Choose one, or another method."))
-        scene = Scene(self._image, self._subject, self._options)
-        try:
-            request = scene.request()
-        finally:
-            scene.close()
-        self._client = Client(self._options.address, command=command())
+        self._client = Client(self._address, command=command())
         said = None
         for state in self._client.reach():
             if state != said:
                 said = state
                 yield (_("Starting the blend daemon") if state == "starting" else _("Connecting to the blend daemon")), 0.0
             yield None
+        request = self._request
         self._job = self._client.submit(
-            request.source, request.target, request.mask, request.offset, self._options.parameters, previews=self._watch is not None,
-            label={"image": self._image.get_name(), "layer": self._subject.source.get_name()},
-        )  # fmt: skip
+            request.source, request.target, request.mask, request.offset, self._parameters, self._watch is not None, label=self._label
+        )
         while self.result is None:
             arrived = self._client.pump()
             for message in arrived:
@@ -117,6 +84,12 @@ class Session:
                     self._ask_at = time.monotonic() + ASK
                     self._client.ask_status()
                 yield None
+
+    def place(self, message: Message) -> Rect:
+        """Where on the canvas the layer of a `preview` or `result` belongs."""
+        x, y, width, height = message.header["box"]
+        left, top = self._request.origin
+        return left + x, top + y, width, height
 
     def _hear(self, message: Message) -> tuple[str, float] | None:
         header = message.header
@@ -135,7 +108,7 @@ class Session:
             return (_waiting(header) if header["position"] else self._preparing()), 0.0
         if message.type == "progress":
             self._asking = False
-            return self._told(header), header["evaluation"] / header["evaluations"]
+            return self._told(header), header["evaluation"] / max(header["evaluations"], 1)
         if message.type == "result":
             self.result = message
         return None
@@ -143,7 +116,7 @@ class Session:
     def _preparing(self) -> str:
         return PREPARING.get(self._device, lambda: _("Preparing the blend"))()
 
-    def _told(self, header: Mapping) -> str:
+    def _told(self, header: Mapping[str, Any]) -> str:
         stage = STAGES.get(header["stage"], lambda: header["stage"])()
         text = _("Blending, {stage}: {evaluation} of {evaluations}").format(
             stage=stage, evaluation=header["evaluation"], evaluations=header["evaluations"]
@@ -159,28 +132,22 @@ class Session:
         if self._client:
             self._client.wait(seconds)
 
-    def insert(self, chosen: Options | None = None) -> None:
-        """Insert the result, one undo step. `chosen`: with the output of these options instead of those at the start."""
-        assert self.result is not None
-        header = self.result.header
-        if chosen is not None:
-            self._options = replace(self._options, output=chosen.output, hide_source=chosen.hide_source)
-        insertion.insert(self._image, self._subject, self._options, self.result.rasters["layer"], tuple(header["box"]), header["report"])
-        self._client.release(self._job)
-        for note in header["report"]["notes"]:
-            Gimp.message(note)
-
     def adjust(self, sliders: Mapping[str, float]) -> bool:
         """Re-aim the running job; False if it has not been sent yet."""
-        if self._job is None:
+        if self._client is None or self._job is None:
             return False
         self._client.adjust(self._job, sliders)
         return True
 
     def finish(self) -> None:
         """Stop the running job; its result is the best so far."""
-        if self._job is not None:
+        if self._client and self._job is not None:
             self._client.finish(self._job)
+
+    def release(self) -> None:
+        """The result is safe: the daemon need not keep it."""
+        if self._client and self._job is not None:
+            self._client.release(self._job)
 
     def cancel(self) -> None:
         """Give the job up; the daemon is told at once."""
@@ -202,31 +169,7 @@ class Session:
             self._client = None
 
 
-def _waiting(header: Mapping) -> str:
+def _waiting(header: Mapping[str, Any]) -> str:
     text = _("Waiting for {count} other blends").format(count=header["position"])
     left = header["seconds_to_start"]
     return text if left is None else _("{text}, about {seconds} s").format(text=text, seconds=round(left))
-
-
-def _check(image, drawables):
-    if len(drawables) != 1:
-        raise BlendError("one-layer", _("Deep Image Blending works on one layer."), _("Select just the layer that holds the object."))
-    layer = drawables[0]
-    if isinstance(layer, Gimp.LayerMask):
-        layer = Gimp.Layer.from_mask(layer)
-    if not isinstance(layer, Gimp.Layer):
-        raise BlendError("not-a-layer", _("This is a channel, not a layer."), _("Select the layer that holds the object."))
-    if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
-        raise BlendError("indexed", _("The image is indexed: it can hold no blended colours."), _("Choose Image > Mode > RGB first."))
-    if image.get_floating_sel() is not None:
-        raise BlendError("floating", _("There is a floating selection."), _("Anchor it or make it a new layer first (Layer menu)."))
-    return layer
-
-
-def command() -> list[str]:
-    """How to start the daemon: what the installer wrote down, else what is on the PATH."""
-    note = Path(__file__).resolve().parent / "daemon.json"
-    if note.is_file():
-        return json.loads(note.read_text())["command"]
-    search = os.pathsep.join([os.environ.get("PATH", ""), str(Path.home() / ".local/bin")])
-    return [shutil.which("blend-daemon", path=search) or "blend-daemon"]

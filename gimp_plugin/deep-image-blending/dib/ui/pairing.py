@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import socket
 
-from gi.repository import GLib, Gtk
-from session import command
-from words import sentence
+from gi.repository import Gtk
 
 from blend_protocol import keys
 from blend_protocol.errors import BlendError
+from dib.i18n import _
+from dib.job.daemon import command
+from dib.words import sentence
 
 WORDS = ("blend-daemon", "pair")
-
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
 
 
 def ask(parent: Gtk.Window) -> str | None:

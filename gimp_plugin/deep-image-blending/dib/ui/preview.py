@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from geometry import Rect, around, fitting
 from gi.repository import Gdk, GdkPixbuf, GLib, Gtk
 
 from blend_protocol.framing import Raster
+from dib.geometry import Rect, around, fitting
+from dib.i18n import _
 
-SIZE = 460  # px, width and height that the picture asks for
-CURVE = (340, 46)  # px, width and height of the curve of losses
+SIZE = 440  # px, width and height that the picture asks for
+CURVE = (200, 32)  # px, width and height of the curve of losses
 
 Read = Callable[[Rect, float, bool], Raster]
-
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
 
 
 class Preview(Gtk.Box):
@@ -70,8 +67,8 @@ class Preview(Gtk.Box):
         row.pack_end(before, False, False, 0)
         return row
 
-    def set_scene(self, read: Read, part: Rect, canvas: Rect) -> None:
-        """Show another scene, as yet without a blend.
+    def set_picture(self, read: Read, part: Rect, canvas: Rect) -> None:
+        """Show another picture, as yet without a blend.
 
         Parameters
         ----------
@@ -138,22 +135,28 @@ class Preview(Gtk.Box):
         self._image.set_from_pixbuf(picture)
 
 
-class Curve(Gtk.Image):
+class Curve(Gtk.Box):
     """A small plot of the loss over the evaluations, from the lowest to the highest seen."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.set_size_request(*CURVE)
+        super().__init__(orientation=Gtk.Orientation.VERTICAL)
         self.set_tooltip_text(_("The objective at each evaluation so far"))
+        self._text, self._image = Gtk.Label(xalign=0), Gtk.Image()
+        self._text.get_style_context().add_class("dim-label")
+        self._image.set_size_request(*CURVE)
+        for widget in (self._text, self._image):
+            self.pack_start(widget, False, False, 0)
         self._points: list[tuple[int, float]] = []
 
     def clear(self) -> None:
         """Begin again."""
         self._points = []
-        self.set_from_pixbuf(None)
+        self._text.set_text("")
+        self._image.set_from_pixbuf(None)
 
     def add(self, evaluation: int, evaluations: int, loss: float) -> None:
         """One more point."""
+        self._text.set_text(_("Left to improve"))
         self._points.append((evaluation, loss))
         losses = [loss for _, loss in self._points]
         low, high = min(losses), max(losses)
@@ -168,7 +171,7 @@ class Curve(Gtk.Image):
                 start = 4 * (row * CURVE[0] + column)
                 data[start : start + 4] = pixel
             last = (x, y)
-        self.set_from_pixbuf(pixbuf(Raster("uint8", (CURVE[1], CURVE[0], 4), bytes(data))))
+        self._image.set_from_pixbuf(pixbuf(Raster("uint8", (CURVE[1], CURVE[0], 4), bytes(data))))
 
 
 def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:

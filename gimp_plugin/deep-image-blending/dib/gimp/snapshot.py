@@ -7,34 +7,23 @@ stays untouched.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import rasters
-from geometry import Rect, grown, intersection
-from gi.repository import Gegl, Gimp, GLib
-from options import Options
+from gi.repository import Gegl, Gimp
 
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Raster
+from dib.geometry import Rect, grown, intersection
+from dib.gimp import rasters
+from dib.i18n import _
+from dib.job.request import Request, View
+from dib.options import Options, recalled
 
 PARASITE = "deep-image-blending"
+ICON = 64  # px, longer side of what a glance sees
 CONTEXT = 2  # px of the source around the selection: gradients on its edge need the neighbours
-
-
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the daemon is to blend, and where its offset counts from: the canvas's top-left corner."""
-
-    source: Raster
-    target: Raster
-    mask: Raster | None
-    offset: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -43,7 +32,7 @@ class Subject:
 
     Attributes
     ----------
-    arguments : of the call that made the blended layer, by name
+    arguments : of the call that made the blended layer, by name; the target layer as its tattoo
     """
 
     source: Gimp.Layer
@@ -59,10 +48,14 @@ class Subject:
                 about = json.loads(bytes(parasite.get_data()))["gimp"]
                 source = image.get_layer_by_tattoo(about["source"])
                 if source is not None and source != layer:
-                    return cls(source, layer, dict(about["arguments"]))
-            except (ValueError, TypeError, KeyError):
+                    return cls(source, layer, recalled(about["arguments"]))
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
                 pass  # written by something else: the layer is a layer like any other
         return cls(layer, None, {})
+
+    def label(self) -> dict[str, str]:
+        """What the daemon calls the blend in its list of results."""
+        return {"image": self.source.get_image().get_name(), "layer": self.source.get_name()}
 
     def is_mask(self, mask: str) -> bool:
         """Whether, with the argument `mask`, the mask is the blended layer's alpha, which is grown and softened already."""
@@ -70,7 +63,38 @@ class Subject:
         return self.blended is not None and mask != "layer-mask" and not selected
 
 
-class Scene:
+@dataclass(frozen=True)
+class Glance:
+    """What one sees of an image at a quick look, to be compared with another look. A change too small for its icons goes unseen.
+
+    Attributes
+    ----------
+    valid : False once the image was closed
+    chosen : the layers that are selected in it
+    """
+
+    valid: bool
+    chosen: Sequence[Gimp.Layer] = ()
+    rest: object = None
+
+    @classmethod
+    def of(cls, image: Gimp.Image) -> Glance:
+        """A look at the image."""
+        if not image.is_valid():
+            return cls(False)
+
+        def icon(of: Gimp.Image | Gimp.Drawable) -> bytes:
+            # GIMP keeps these for its own lists, so they cost no more than a millisecond.
+            return of.get_thumbnail(ICON, ICON, Gimp.PixbufTransparency.KEEP_ALPHA).get_pixels()
+
+        layers = [(layer.get_id(), layer.get_name(), layer.get_visible(), *layer.get_offsets()) for layer in all_layers(image)]
+        kind = image.get_width(), image.get_height(), image.get_base_type(), image.get_precision()
+        selection = Gimp.Selection.bounds(image), icon(image.get_selection())
+        chosen = image.get_selected_layers()
+        return cls(True, chosen, (kind, layers, selection, icon(image), [icon(layer) for layer in chosen]))
+
+
+class Snapshot:
     """What is to be blended, opened for reading. It stays as it was when it was opened, whatever the user does. Close it after use.
 
     Parameters
@@ -89,6 +113,8 @@ class Scene:
 
     def __init__(self, image: Gimp.Image, subject: Subject, options: Options) -> None:
         Gegl.init(None)
+        if not image.is_valid() or not subject.source.is_valid():
+            raise BlendError("layer-gone", _("The image or the layer is no longer there."), _("Select the object's layer."))
         below = _target_layer(image, subject.source, options)
         self._dtype, self._depth = rasters.depth_of_colours(image), rasters.depth(image)
         self._canvas: Rect = (0, 0, image.get_width(), image.get_height())
@@ -192,21 +218,6 @@ class Scene:
         return self._pasted
 
 
-@dataclass(frozen=True)
-class View:
-    """A part of the canvas on a smaller scale, for a sketch. All rasters are RGBA or mask over that part, of one size.
-
-    Attributes
-    ----------
-    part : (x, y, width, height) in pixels of the canvas
-    """
-
-    source: Raster
-    target: Raster
-    mask: Raster | None
-    part: Rect
-
-
 def _select(shape: Gimp.Image, image: Gimp.Image, source: Gimp.Layer, subject: Subject, options: Options) -> bool:
     """Make the mask the selection of `shape`, a duplicate of the image; False if the alpha of `source` alone is the mask.
 
@@ -227,13 +238,13 @@ def _select(shape: Gimp.Image, image: Gimp.Image, source: Gimp.Layer, subject: S
         shape.select_item(Gimp.ChannelOps.REPLACE, blended.get_mask() or blended)
     elif options.mask == "selection" and not nothing_selected:
         pass
-    elif not subject.source.has_alpha() and mask is None:
+    elif rasters.is_opaque(source):
         raise BlendError(
             "mask-missing",
             _("Nothing is selected, and the layer “{name}” is opaque.").format(name=name)
             if nothing_selected
             else _("The layer “{name}” is opaque: it is no mask.").format(name=name),
-            _("Select the object on it coarsely, or give the layer an alpha channel or a layer mask around the object."),
+            _("Select the object on it coarsely, or make transparent what is around the object."),
         )
     elif options.grow or options.feather:
         alpha = Gimp.Layer.new_from_drawable(source, shape)
@@ -284,12 +295,38 @@ def _target_layer(image: Gimp.Image, layer: Gimp.Layer, options: Options) -> Gim
     layers = _siblings(image, layer)
     position = image.get_item_position(layer)
     if position + 1 >= len(layers):
-        raise BlendError(
-            "no-layer-below",
-            _("There is no layer below “{name}” to blend into.").format(name=layer.get_name()),
-            _("Move the layer with the object above the picture, or choose “Everything visible below”."),
-        )
+        raise _nothing_below(image, layer)
     return layers[position + 1]
+
+
+def _nothing_below(image: Gimp.Image, layer: Gimp.Layer) -> BlendError:
+    if len(all_layers(image)) == 1:
+        return BlendError(
+            "one-layer-only",
+            _("The image has one layer alone, and a blend needs two: the picture, and above it the object."),
+            _("Paste the object, and select its layer."),
+        )
+    return BlendError(
+        "no-layer-below",
+        _("There is no layer below “{name}” to blend into.").format(name=layer.get_name()),
+        _("If it is the picture, select the object's layer instead. If it is the object, move it above the picture."),
+    )
+
+
+def all_layers(image: Gimp.Image) -> list[Gimp.Layer]:
+    """Every layer of the image, those in groups after their group."""
+    found, left = [], list(image.get_layers())
+    while left:
+        layer = left.pop(0)
+        found.append(layer)
+        if layer.is_group():
+            left = list(layer.get_children()) + left
+    return found
+
+
+def targets(image: Gimp.Image, subject: Subject) -> list[Gimp.Layer]:
+    """The layers that can be chosen to blend into."""
+    return [layer for layer in all_layers(image) if layer not in (subject.source, subject.blended)]
 
 
 def _twin(copy: Gimp.Image, image: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:

@@ -73,6 +73,14 @@ NUMBERS = (  # (argument, label, explanation, lowest, highest, default)
     ("working-size", "Working size", "Side in pixels of the square that the optimiser works on at most; 0: the preset's", 0, 4096, 0),
     ("iterations", "Iterations", "How often the objective is evaluated; 0: the preset's", 0, 10_000, 0),
 )
+ENDS = (  # (argument, what is at a slider's left end, at its right end)
+    ("grow", "smaller", "larger"),
+    ("feather", "hard", "soft"),
+    ("style", "as pasted", "painted"),
+    ("content", "loose", "detailed"),
+    ("colour", "its own", "the picture's"),
+    ("seam", "narrow", "wide"),
+)
 HIDE = ("hide-source", "Hi_de the source", "Hide the source layer, whose surroundings would show around the result")
 MODEL = ("model", "Mode_l", "Name of the learned model, with the method of that name")
 TARGET_LAYER = ("target-layer", "Layer", "The layer to blend into")
@@ -82,6 +90,7 @@ JOB = ("job", "Blend", "Id of the blend; empty: the one that was finished last")
 NO_MODEL = "model:"  # the method while none is chosen
 NEUTRAL = 50.0
 SLIDER_NAMES = tuple(name for name, *_ in SLIDERS)
+OF_THE_BLEND = frozenset({"target", "mask", "method", "preset"})  # the choices that a blended layer tells of
 OF_THE_MASK = frozenset({"target", "target-layer", "mask", "grow", "feather"})  # what decides on the pixels that are sent
 
 
@@ -123,6 +132,36 @@ def read(config: Any, sliders_as_shown: bool) -> Options:
             "seed": value("seed"), "working_size": value("working-size"), "iterations": value("iterations"), **sliders,
         }),
     )  # fmt: skip
+
+
+def recalled(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a blended layer's arguments that say what its blend was made of, where they can be what they say.
+
+    They were read from an image, which may be a stranger's: it must not choose the daemon that pixels go to, nor the device.
+    """
+    choices = {name: {row[0] for row in rows} for name, _label, _about, rows, _default in CHOICES if name in OF_THE_BLEND}
+    limits: dict[str, tuple[float, float, type | tuple[type, ...]]] = dict.fromkeys(SLIDER_NAMES, (0, 100, (int, float)))
+    limits |= {name: (low, high, int) for name, _label, _about, low, high, _default in NUMBERS}
+    limits["target-layer"] = (1, 2**31 - 1, int)
+    found = {}
+    for name, value in arguments.items():
+        if name in choices:
+            fits = isinstance(value, str) and value in choices[name]
+        elif name in limits:
+            low, high, kind = limits[name]
+            fits = isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
+        else:
+            fits = name == "model" and isinstance(value, str) and is_model(value)
+        if fits:
+            found[name] = value
+    return found
+
+
+def is_model(name: str) -> bool:
+    """Whether a model may have this name."""
+    from blend_protocol.methods import find
+
+    return find(f"{NO_MODEL}{name}") is not None
 
 
 def method(config: Any) -> str:

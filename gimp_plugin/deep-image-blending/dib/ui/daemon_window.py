@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gi
 
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
-import pairing
-from gi.repository import Gdk, Gimp, GimpUi, Gio, GLib, Gtk
-from session import command
-from words import sentence
+from gi.repository import Gdk, GimpUi, Gio, GLib, Gtk
 
 from blend_protocol import processes, runtime
 from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
+from dib.i18n import _
+from dib.job.daemon import command
+from dib.ui import pairing
+from dib.ui.callbacks import told
+from dib.words import sentence
 
 TICK = 500  # ms between questions to the daemon
 TAIL = 16_384  # bytes of the log that are shown
 START, STOP, TEST, PAIR, COPY = 1, 2, 3, 4, 5
 
 
-def _(text):
-    return GLib.dgettext("deep-image-blending", text)
-
-
-def run(run_mode: Gimp.RunMode) -> Gimp.PDBStatusType:
-    """Show the window until it is closed. Raises BlendError where nobody could see it."""
-    if run_mode == Gimp.RunMode.NONINTERACTIVE:
-        raise BlendError("interactive", _("This is a window for people."), _("Scripts call “blend-daemon status”."))
+def run() -> None:
+    """Show the window until it is closed."""
     GimpUi.init("deep-image-blending")
-    overseer = Overseer()
+    window = DaemonWindow()
     try:
-        overseer.run()
+        window.run()
     finally:
-        overseer.close()
-    return Gimp.PDBStatusType.SUCCESS
+        window.close()
 
 
-class Overseer:
+class DaemonWindow:
     """The window. It asks the daemon that is there, and starts none unless it is told to."""
 
     def __init__(self) -> None:
         self._client: Client | None = None
         self._starting: processes.Starting | None = None
-        self._testing = False
         self._dialog = GimpUi.Dialog(title=_("Blend Daemon"))
         buttons = {
             START: _("_Start"),
@@ -57,27 +53,23 @@ class Overseer:
             self._dialog.add_button(label, response)
         self._dialog.set_default_size(680, 460)
         self._state = Gtk.Label(xalign=0, yalign=0, wrap=True, selectable=True, can_focus=False)
-        self._text = Gtk.TextView(editable=False, monospace=True, wrap_mode=Gtk.WrapMode.WORD_CHAR, left_margin=6, right_margin=6)
-        room = Gtk.ScrolledWindow()
-        room.add(self._text)
-        room.set_shadow_type(Gtk.ShadowType.IN)
-        self._heading = Gtk.Label(xalign=0)
+        self._state.set_name("state")
+        self._log, self._report = Page("log"), Page("report")
+        self._pages = Gtk.Notebook()
+        self._pages.append_page(self._log, Gtk.Label(label=_("Log {path}").format(path=runtime.log_path()), name="show-log"))
+        self._pages.append_page(self._report, Gtk.Label(label=_("Report")))
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=8, border_width=12)
         box.pack_start(self._state, False, False, 0)
-        box.pack_start(self._heading, False, False, 0)
-        box.pack_start(room, True, True, 0)
+        box.pack_start(self._pages, True, True, 0)
         box.show_all()
         self._dialog.get_content_area().pack_start(box, True, True, 0)
-        self._log = ""
-        self._report = ""
+        self._report.hide()  # until there is one
         self._tick()
         self._timer = GLib.timeout_add(TICK, self._tick)
 
     def run(self) -> None:
-        while True:
-            action = {START: self._start, STOP: self._stop, TEST: self._test, PAIR: self._pair, COPY: self._copy}.get(self._dialog.run())
-            if action is None:
-                return
+        actions = {START: self._start, STOP: self._stop, TEST: self._test, PAIR: self._pair, COPY: self._copy}
+        while (action := actions.get(self._dialog.run())) is not None:
             action()
 
     def close(self) -> None:
@@ -85,30 +77,37 @@ class Overseer:
         self._disconnect()
         self._dialog.destroy()
 
+    def fail(self, error: BlendError) -> None:
+        """Say what went wrong. The next look at the daemon may say otherwise."""
+        self._disconnect()
+        self._starting = None
+        self._tell(None, sentence(error))
+
     def _disconnect(self) -> None:
         if self._client:
             self._client.close()
         self._client = None
 
+    @told
     def _start(self) -> None:
-        try:
-            self._starting = processes.Starting(command())
-        except BlendError as error:
-            self._tell(None, sentence(error))
+        self._starting = processes.Starting(command())
 
+    @told
     def _stop(self) -> None:
         if self._client:
             self._client.shutdown()
 
+    @told
     def _copy(self) -> None:
-        Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).set_text(self._report or self._state.get_text(), -1)
+        Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).set_text(self._report.text or self._state.get_text(), -1)
 
+    @told
     def _pair(self) -> None:
         told = pairing.ask(self._dialog)
         if told is not None:
-            self._report = told
-            self._show_text(_("Report"), told)
+            self._show_report(told)
 
+    @told
     def _test(self) -> None:
         """The doctor, in the background: it loads the network, which takes seconds."""
         try:
@@ -116,20 +115,20 @@ class Overseer:
             launcher.set_environ([f"{name}={value}" for name, value in processes.environment().items()])
             doctor = launcher.spawnv([*command(), "doctor"])
         except GLib.Error as error:
-            self._show_text(_("Report"), error.message)
+            self._show_report(error.message)
             return
-        self._testing = True
-        self._show_text(_("Report"), _("The self-test runs …"))
+        self._show_report(_("The self-test runs …"))
         doctor.communicate_utf8_async(None, None, self._tested)
 
+    @told
     def _tested(self, doctor, outcome) -> None:
-        self._testing = False
         try:
-            _ok, self._report, _errors = doctor.communicate_utf8_finish(outcome)
+            _ok, report, _errors = doctor.communicate_utf8_finish(outcome)
         except GLib.Error as error:
-            self._report = error.message
-        self._show_text(_("Report"), self._report)
+            report = error.message
+        self._show_report(report)
 
+    @told
     def _tick(self) -> bool:
         try:
             if self._client is None and runtime.socket_path().exists():
@@ -143,12 +142,12 @@ class Overseer:
             if status is not None or self._client is None:
                 self._tell(status)
         except BlendError as error:
-            self._disconnect()
-            self._starting = None
-            # A daemon that has ended was told to, or says why in its log.
-            self._tell(None, "" if error.code == "daemon-gone" else sentence(error))
-        if not self._report and not self._testing:
-            self._show_log()
+            if error.code != "daemon-gone":
+                raise
+            self._disconnect()  # it was told to end, or says why in its log
+            self._tell(None)
+        finally:
+            self._log.tell(_tail(runtime.log_path()))
         return GLib.SOURCE_CONTINUE
 
     def _tell(self, status, trouble: str = "") -> None:
@@ -160,23 +159,52 @@ class Overseer:
         self._dialog.set_response_sensitive(START, status is None and self._starting is None)
         self._dialog.set_response_sensitive(STOP, status is not None)
 
-    def _show_log(self) -> None:
-        path = runtime.log_path()
-        try:
-            with path.open("rb") as file:
-                file.seek(max(path.stat().st_size - TAIL, 0))
-                text = file.read().decode("utf-8", "replace")
-        except OSError:
-            text = ""
-        if text != self._log:
-            self._log = text
-            self._show_text(_("Log {path}").format(path=path), text)
+    def _show_report(self, text: str) -> None:
+        self._report.show()
+        self._pages.set_current_page(1)
+        self._report.tell(text)
 
-    def _show_text(self, heading: str, text: str) -> None:
-        self._heading.set_text(heading)
-        buffer = self._text.get_buffer()
-        buffer.set_text(text)
-        self._text.scroll_to_iter(buffer.get_end_iter(), 0, False, 0, 0)
+
+class Page(Gtk.ScrolledWindow):
+    """A text that shows its end.
+
+    Attributes
+    ----------
+    text : what it shows
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.text = ""
+        self._view = Gtk.TextView(editable=False, monospace=True, wrap_mode=Gtk.WrapMode.WORD_CHAR, left_margin=6, right_margin=6)
+        self._view.connect("size-allocate", self._follow)
+        self._fresh = False
+        self.add(self._view)
+        self.set_shadow_type(Gtk.ShadowType.IN)
+        self.show_all()
+
+    def tell(self, text: str) -> None:
+        """Show another text, and the end of it."""
+        if text != self.text:
+            self.text, self._fresh = text, True
+            self._view.get_buffer().set_text(text)
+
+    def _follow(self, *_room) -> None:
+        """Once a fresh text has its place: where its end is cannot be known before."""
+        if self._fresh and self._view.get_mapped():
+            self._fresh = False
+            down = self.get_vadjustment()
+            GLib.idle_add(lambda: down.set_value(down.get_upper()))
+
+
+def _tail(path: Path) -> str:
+    """The last of a log, "" if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - TAIL, 0))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _about(status) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 
-from geometry import Rect, scaled
 from gi.repository import Gegl, Gimp
 
 from blend_protocol.framing import Raster
+from dib.geometry import Rect, scaled
 
 TYPE_CODE = {"uint8": "B", "uint16": "H", "float32": "f"}
 BABL = {"uint8": "u8", "uint16": "u16", "float32": "float"}
@@ -45,6 +45,15 @@ def colours(drawable: Gimp.Drawable, rect: Rect, dtype: str, scale: float = 1.0,
 def mask(drawable: Gimp.Drawable, rect: Rect, dtype: str, scale: float = 1.0) -> Raster:
     """A rectangle of a selection."""
     return _read(drawable, rect, scale, linear(dtype), dtype, 1)
+
+
+def is_opaque(drawable: Gimp.Drawable) -> bool:
+    """Whether no pixel of the drawable is transparent to any degree, to eight bits, whether or not it has an alpha channel."""
+    if not drawable.has_alpha():
+        return True
+    whole = (0, 0, drawable.get_width(), drawable.get_height())
+    data = _read(drawable, whole, 1.0, "A u8", "uint8", 1).data
+    return data.count(255) == len(data)
 
 
 def write(drawable: Gimp.Drawable, raster: Raster, form: str) -> None:
