@@ -105,9 +105,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(args: argparse.Namespace) -> bool:
+    from blend_daemon.service.endings import Limits
     from blend_daemon.service.io import memory, metrics
     from blend_daemon.service.io.daemon import Daemon
-    from blend_daemon.service.workers import Limits
 
     devices = [device for device in args.devices or ["auto"] for _ in range(args.workers)]
     most = int(args.memory_limit * 1e6) if args.memory_limit else memory.share(len(devices))

@@ -10,13 +10,15 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from blend_daemon.service import events, replies
+from blend_daemon.service import endings, events, replies
 from blend_daemon.service.archive import Archive
+from blend_daemon.service.endings import Limits
 from blend_daemon.service.events import Connection, Effect, Entry, Event, Tell
-from blend_daemon.service.jobs import ENDED, IN_ALL, PICTURES, Job, Queue, State
+from blend_daemon.service.jobs import ENDED, IN_ALL, PICTURES, Queue, State
 from blend_daemon.service.lifecycle import Lifecycle
-from blend_daemon.service.workers import TICK, Ending, Limits, Worker, Workers
-from blend_protocol import __version__, framing, runtime
+from blend_daemon.service.parking import STOPPED, Parking
+from blend_daemon.service.workers import TICK, Worker, Workers
+from blend_protocol import __version__, framing
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message
 from blend_protocol.methods import SLIDERS
@@ -25,10 +27,6 @@ __all__ = ["TICK", "Broker"]
 
 log = logging.getLogger("blend_daemon")
 
-FINISHING = 5.0  # s that jobs are given to end by themselves when the daemon stops
-PARKING = 8.0  # s after which it waits no longer
-STOPPED = BlendError("daemon-stopped", "The daemon was stopped.", "Try again.")
-STOPPED_EARLY = "The blend daemon was stopped before this blend was done: it is the best there was so far."
 ID_TAKEN = BlendError("message-invalid", "A job and a preview have the same id.", "Choose another at random.")
 
 
@@ -63,9 +61,7 @@ class Broker:
         self._emit, self._welcome, self._idle_exit = emit, welcome, idle_exit
         self._now = self._heard = now
         self._even = False
-        self._stopped: float | None = None  # when
-        self._hurried: set[Job] = set()
-        self._exited = False
+        self._parking = Parking(self.queue, self.workers, self.archive, self.jobs, emit)
 
     def start(self) -> list[Effect]:
         """What is wanted before anything has happened."""
@@ -91,7 +87,7 @@ class Broker:
             case events.Said(number, message):
                 self._hear_worker(self.workers.all[number], message)
             case events.Garbled(number, error):
-                self.workers.all[number].end(Ending("worker-died", f"said what cannot be read: {error}", runtime.DOCTOR))
+                self.workers.all[number].end(endings.garbled(str(error)))
             case events.Gone(number):
                 self.jobs.gone(self.workers.all[number], event)
             case events.Written():
@@ -99,14 +95,13 @@ class Broker:
             case events.Read():
                 self.archive.read(event)
             case events.Tick(memory):
-                if self._stopped is None:
+                if self.jobs.open:
                     self.workers.watch(memory, now)
                 self._look_after_clients()
                 self.archive.tidy(now)
             case events.Stop():
-                self._stop()
-        if self._stopped is not None:
-            self._park(now - self._stopped)
+                self._parking.begin(self._now)
+        self._parking.step(now)
         return self._taken()
 
     def _taken(self) -> list[Effect]:
@@ -127,7 +122,7 @@ class Broker:
                 if client.remote:
                     raise BlendError("not-permitted", "A blend daemon can be stopped only from its own computer.", "Stop it there.")
                 log.info("asked to stop")
-                self._stop()
+                self._parking.begin(self._now)
             case "submit":
                 self._submit(client, owner, id, message)
             case "sketch":
@@ -156,8 +151,8 @@ class Broker:
         if job is None and self.archive.has_result(owner, id):
             self._fetch(client, owner, id)
             return
-        if job is None and (self._stopped is not None or id in self.workers.sketches):
-            self._refuse(client, ID_TAKEN if self._stopped is None else STOPPED, id)
+        if job is None and (id in self.workers.sketches or not self.jobs.open):
+            self._refuse(client, ID_TAKEN if self.jobs.open else STOPPED, id)
             return
         if job is None:
             try:
@@ -218,7 +213,7 @@ class Broker:
             self._heard = self._now
         if self._idle_exit is not None and self._now - self._heard > self._idle_exit:
             log.info("nobody has said a word for %.0f s", self._idle_exit)
-            self._stop()
+            self._parking.begin(self._now)
         self._even = not self._even
         if self._even:  # once a second
             self._emit(events.Notify("WATCHDOG=1"))
@@ -238,38 +233,13 @@ class Broker:
             log.error("version %s has been installed while version %s runs", message.header["version"], __version__)
             # What starts next is the new one; until then the two could misunderstand each other.
             self.outdated = True
-            self._stop()
+            self._parking.begin(self._now)
         elif message.type == "welcome":
             worker.loaded(message.header["device"])
             log.info("worker %d: process %d ready on %s", worker.number, message.header["pid"], worker.device)
             self.jobs.dispatch()
         else:
             self.jobs.said(worker, message)
-
-    # its end
-
-    def _stop(self) -> None:
-        """No job is accepted or started from now on. Those that wait end at once, those that run by `_park`."""
-        if self._stopped is None:
-            self._stopped, self.jobs.open = self._now, False
-            self._emit(events.Notify("STOPPING=1"))
-            for job in self.queue.waiting():
-                self.jobs.fail(job, STOPPED)
-
-    def _park(self, spent: float) -> None:
-        """End the jobs that run with a result if they can have one in time, the best so far; then exit."""
-        for worker in self.workers.all:
-            late = worker.ends is None or spent + worker.ends - self._now > FINISHING
-            if (job := worker.job) and job not in self._hurried and (late or spent > FINISHING):
-                self._hurried.add(job)
-                job.notes.append(STOPPED_EARLY)
-                worker.steer(Message("finish", {"job": job.id, "owner": job.owner}))
-            if job and spent >= PARKING:
-                worker.job = None  # whatever it says now comes too late
-                self.jobs.fail(job, STOPPED)
-        if not (self.queue.running or self.archive.reading or self._exited):
-            self._exited = True
-            self._emit(events.Exit())
 
     # its account of itself
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 from blend_daemon.service import estimate, replies
 from blend_daemon.service.archive import Archive
+from blend_daemon.service.endings import IDLE
 from blend_daemon.service.events import Connection, Effect, Gone, Tell, Told, Written
 from blend_daemon.service.jobs import ENDED, Job, Queue, State
-from blend_daemon.service.workers import IDLE, Worker, Workers
+from blend_daemon.service.workers import Worker, Workers
 from blend_protocol import messages
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message

@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 import math
-import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from blend_daemon.service.endings import IDLE, Ending, Limits, death, hung, outgrown
 from blend_daemon.service.events import Connection, Effect, End, Order, Spawn
 from blend_daemon.service.jobs import Job
-from blend_protocol import runtime
 from blend_protocol.framing import Message
 
 TICK = 0.5  # s between two looks at a worker
 LOADING = 120.0  # s of silence that a worker is allowed at least while it loads its network
 PAUSE = 1.0  # s before another is started: one that dies at once must not make the machine busy
 LONGEST_PAUSE = 16.0  # s, where no process can be started again and again
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a worker may do before it is replaced.
-
-    Attributes
-    ----------
-    hang : s without a word while it has something to do. The longest silence of an honest worker is the start of a blend of a
-        hundred megapixels, a minute or two on a slow machine
-    memory : bytes of resident memory. Not watched where there is no /proc
-    idle : s without anything to do after which it is ended, so that its memory, a GPU's too, is free for others
-    """
-
-    hang: float = 600.0
-    memory: int = 2**63
-    idle: float = 300.0
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a worker ended, for those who wait for it: code and hint of `failed`, and the end of a sentence about the process."""
-
-    code: str
-    how: str
-    hint: str
-
-
-IDLE = Ending("worker-loading", "was ended for want of work", "Ask again in a moment.")
 
 
 class Phase(Enum):
@@ -143,12 +112,9 @@ class Worker:
         self._unused = 0.0 if busy else self._unused + TICK
         self._spoke = False
         if self._silent >= (self._limits.hang if self.ready else max(self._limits.hang, LOADING)):
-            how = f"gave no sign of life for {self._silent:.0f} s and was ended"
-            self.end(Ending("worker-hung", how, f"Try again. The log is {runtime.log_path()}."))
+            self.end(hung(self._silent))
         elif memory and memory > self._limits.memory:
-            how = f"used more than {self._limits.memory / 1e6:.0f} MB of memory and was ended"
-            hint = "Make the selection or the working size smaller, or let the daemon have more: `blend-daemon serve --memory-limit`."
-            self.end(Ending("memory-limit", how, hint))
+            self.end(outgrown(self._limits.memory))
         elif self._unused >= self._limits.idle:
             self.wanted = False
             self.end(IDLE)
@@ -162,7 +128,7 @@ class Worker:
     def gone(self, code: int | None, why: str, now: float) -> tuple[Ending, bool]:
         """Its process has ended. How, and whether it had loaded its network."""
         loaded = self.ready or (self.phase is Phase.ENDING and self._was_ready)
-        ending = self._ending or _death(code, why, loaded)
+        ending = self._ending or death(code, why, loaded)
         self.phase = Phase.ASLEEP
         self._failures = 0 if loaded else self._failures + 1
         if ending is not IDLE:
@@ -227,18 +193,6 @@ class Worker:
         if job and job.work:
             job.adjust(self._sliders)
         return job
-
-
-def _death(code: int | None, why: str, loaded: bool) -> Ending:
-    if code is None:
-        return Ending("worker-died", f"could not start: {why}", runtime.DOCTOR)
-    names = {number.value: number.name for number in signal.Signals}
-    by = f"signal {-code} ({names.get(-code, 'without a name')})" if code < 0 else f"exit code {code}"
-    if not loaded:
-        return Ending("worker-died", f"could not start: {by}", runtime.DOCTOR)
-    return Ending(
-        "worker-died", f"was ended by {by}", f"Try again, with a smaller selection or the preset draft. The log is {runtime.log_path()}."
-    )
 
 
 class Workers:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from blend_daemon.service import archive, events
-from blend_daemon.service.broker import PARKING, TICK, Broker
+from blend_daemon.service.broker import TICK, Broker
+from blend_daemon.service.endings import Limits
 from blend_daemon.service.events import Connection, Entry
 from blend_daemon.service.jobs import ENDED, IN_ALL, PER_OWNER, PICTURES, Job, State
 from blend_daemon.service.lifecycle import BEING_WRITTEN
-from blend_daemon.service.workers import Limits, Phase
+from blend_daemon.service.parking import PARKING
+from blend_daemon.service.workers import Phase
 from blend_protocol import __version__, messages
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message, Raster
@@ -267,7 +269,8 @@ class World:
                 self._untold.append(job)
             assert self.delivered[job] <= 1
             if message.type == "result" and (job.owner, job.id) not in self.results:
-                assert "could not keep" in message.header["report"]["notes"][-1], "a result is announced before it is on disk"
+                notes = message.header["report"].get("notes", [""])
+                assert "could not keep" in notes[-1], "a result is announced before it is on disk"
         if job:
             self._events.append(events.Told(job, client, message, reached, GRACE if client.remote else 0.0))
 
@@ -311,7 +314,7 @@ class World:
         for worker in broker.workers.all:
             process = self.processes.get(worker.number)
             assert (process is None) == (worker.phase is Phase.ASLEEP)
-            if process and process.job and worker.job and not process.orders:
+            if process and not process.killed and process.job and worker.job and not process.orders:
                 expected = self.sliders.get(worker.job, {})
                 assert process.sliders == expected, "a slider is lost"
         if self.stopped is None and waiting and len(self.writes) < BEING_WRITTEN:

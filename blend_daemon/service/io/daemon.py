@@ -16,13 +16,13 @@ import zmq.asyncio
 
 from blend_daemon.service import events, replies
 from blend_daemon.service.broker import TICK, Broker
+from blend_daemon.service.endings import Limits
 from blend_daemon.service.events import Connection, Event
 from blend_daemon.service.io import admission, client_sockets, memory, memory_guard, metrics
 from blend_daemon.service.io.client_sockets import ClientSocket
 from blend_daemon.service.io.disk import Disk
 from blend_daemon.service.io.processes import Processes
 from blend_daemon.service.io.systemd import notify
-from blend_daemon.service.workers import Limits
 from blend_protocol import __version__, framing, messages, runtime
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message
