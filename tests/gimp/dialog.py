@@ -657,6 +657,7 @@ def elsewhere():
     def user(dialog):
         time.sleep(1.0)
         press(dialog, "alt+m", "End", "alt+v")
+        settle(dialog, 0.5)  # it scrolls to what is unfolded
         enter("daemon", os.environ["ADDRESS"], "Entry")
         settle(dialog, 0.5)
         screenshot("elsewhere-named", DIALOG)

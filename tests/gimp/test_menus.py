@@ -23,6 +23,7 @@ def named() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def menus(gimp) -> set[str]:
+    (gimp.profile / "pluginrc").unlink(missing_ok=True)  # in which the labels are those of the language that GIMP had when it was written
     done = gimp.run(HERE / "menus.py", screen=True, bus=True)
     file = Path(gimp.environment["WORK"]) / "menus.json"
     assert file.exists(), done.stdout + done.stderr

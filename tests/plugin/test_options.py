@@ -15,8 +15,8 @@ from blend_protocol.presets import PRESETS, WHOLE
 from dib import options
 
 PROJECT = Path(__file__).resolve().parents[2]
-IN_THE_DIALOG = ("Stop and _Keep", "Blend A_gain", "Fit", "_1:1", "Hold for before", "Compare…", "Ad_vanced")
-OF_ONE_BUTTON = ("_Blend", "_Insert")
+IN_THE_DIALOG = ("Blend A_gain", "Fit", "_1:1", "Hold for before", "Compare…", "Settings", "Ad_vanced")
+OF_ONE_BUTTON = ("_Blend", "Stop and _Keep", "_Insert")
 
 
 def labels() -> list[str]:

@@ -176,8 +176,9 @@ class BlendDialog:
         room.set_min_content_height(LOW)
         room.set_max_content_height(HIGH)
         room.add(controls)
-        down = room.get_vadjustment()
-        advanced.connect("notify::expanded", lambda *_change: GLib.idle_add(lambda: down.set_value(down.get_upper())))
+        self._unfolded = False
+        advanced.connect("notify::expanded", self._unfold)
+        room.get_vadjustment().connect("changed", self._scroll_down)
         over = Gtk.Overlay()
         over.add(self._preview)
         over.add_overlay(self._notice)
@@ -196,6 +197,15 @@ class BlendDialog:
         whole.show_all()
         self._dialog.get_content_area().pack_start(whole, True, True, 0)
         self._gather_settings()
+
+    def _unfold(self, advanced, _property) -> None:
+        self._unfolded = advanced.get_expanded()
+
+    def _scroll_down(self, down) -> None:
+        """To what was just unfolded, once it has its room."""
+        if self._unfolded and down.get_upper() > down.get_page_size():
+            self._unfolded = False
+            GLib.idle_add(lambda: down.set_value(down.get_upper()))
 
     def _gather_settings(self) -> None:
         """Have GIMP's buttons that load and save settings in a menu of their own, beside its Reset: they have a row of the window else."""
