@@ -52,7 +52,7 @@ need tests/service/ systemd-analyze:systemd ip:iproute2 faketime:faketime
 need tests/comparison/test_pages.py chromium:chromium chromedriver:chromium-driver
 need tests/gimp/ bwrap:bubblewrap mmdebstrap:mmdebstrap newuidmap:uidmap
 if gimp-console --version 2>/dev/null | grep -q 'version 3'; then
-    need tests/gimp/ Xvfb:xvfb xauth:xauth xdotool:xdotool import:imagemagick
+    need tests/gimp/ Xvfb:xvfb xauth:xauth xdotool:xdotool import:imagemagick dbus-run-session:dbus-daemon
     if runs tests/gimp/ && [ ! -d /usr/share/i18n/locales ]; then missing="$missing locales"; fi
 fi
 # shellcheck disable=SC2086 # a list of words

@@ -28,7 +28,7 @@ import zmq
 from daemons import raster, until
 from scene import ME, Scene, new_id, scene_of_its_own
 
-from blend_daemon.service.store import Store
+from blend_daemon.service.io.disk import Disk
 from blend_protocol.framing import Message
 
 
@@ -70,7 +70,7 @@ def main() -> None:
     context = zmq.Context()
     with scene_of_its_own() as scene, tempfile.TemporaryDirectory(prefix="dib-") as folder:
         # Put there as the daemon does it: to compute twelve megapixels would take minutes and change nothing.
-        Store(scene.results).keep(ME, {}, Message("result", header, {"layer": raster(layer)}))
+        Disk(scene.results).write(ME, {}, Message("result", header, {"layer": raster(layer)}))
         scene.up()
         print(f"{jobs_a_second(scene):.1f} jobs/s")
         address = f"ipc://{folder}/echo"

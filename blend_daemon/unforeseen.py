@@ -13,7 +13,7 @@ from blend_protocol import __version__, runtime
 _NO_MEMORY = ("allocate memory", "out of memory", "failed to map segment")
 
 
-def is_of_memory(error: Exception) -> bool:
+def is_of_memory(error: BaseException) -> bool:
     """Whether memory ran out."""
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)
 

@@ -122,10 +122,10 @@ class Preset:
 
 
 WORKING = 512**2
-STANDARD = (30, 25, 12)
+STANDARD = (30, 22, 10)
 
 PRESETS: Mapping[str, Preset] = {
-    "draft": Preset("A first look within seconds", (20, 8, 0), WORKING, {}),
+    "draft": Preset("A first look within seconds", (16, 6, 0), WORKING, {}),
     "standard": Preset("The result to keep", STANDARD, WORKING, {}),
     "photo": Preset("Standard for photographs: nothing is painted", STANDARD, WORKING, {"style": 0}),
     "painting": Preset("Standard for paintings: painted throughout", STANDARD, WORKING, {"style": 90}),

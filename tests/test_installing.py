@@ -55,6 +55,16 @@ def test_removing_leaves_no_empty_runtime_folder_and_follows_no_link(home, monke
     assert not folder.exists()
 
 
+def test_removing_takes_our_settings_and_no_others_from_gimps_profile(home):
+    settings = home / "gimp/plug-in-settings"
+    settings.mkdir(parents=True)
+    for name in ("plug-in-deep-image-blending.last", "GimpProcedureConfig-plug-in-deep-image-blending-recover.last", "plug-in-blur.last"):
+        (settings / name).touch()
+    (settings / "plug-in-deep-image-blending").mkdir()
+    uninstall()
+    assert [path.name for path in settings.iterdir()] == ["plug-in-blur.last"]
+
+
 # Stands for a Python that installs nothing: with it a test sees what is asked for, in seconds.
 PYTHON = """#!/bin/sh
 case "$*" in

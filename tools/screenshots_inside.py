@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, os.environ["TESTS"])
 from gi.repository import Gegl, Gimp
 from inside import WORK, blend, layer_of
-from screen import press, window, windows, xdotool
+from screen import click, press, window, windows, xdotool
 
 
 def shoot(name, found):
@@ -24,7 +24,7 @@ def use():
     try:
         dialog = window("^Deep Image Blending")
         time.sleep(1.0)
-        press(dialog, "alt+m", "Tab", "space")
+        click("compare")
         methods = window("^Compare Methods")
         time.sleep(10.0)
         shoot("compare-methods", methods)

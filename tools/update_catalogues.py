@@ -18,16 +18,17 @@ TABLES = {"options.py": slice(1, 3), "words.py": slice(1, 2)}  # which parts of 
 def strings() -> dict[str, list[tuple[str, int]]]:
     """Every translatable string of the sources, with where it stands."""
     found: dict[str, list[tuple[str, int]]] = {}
-    for source in sorted(PLUGIN.glob("*.py")):
-        for node in ast.walk(ast.parse(source.read_text())):
+    for source in sorted(PLUGIN.rglob("*.py")):
+        tree = ast.parse(source.read_text())
+        for node in ast.walk(tree):
             texts = []
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_" and isinstance(node.args[0], ast.Constant):
                 texts = [node.args[0]]
-            elif source.name in TABLES and isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+            elif source.name in TABLES and node in tree.body and isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
                 rows = node.value.elts if isinstance(node.value.elts[0], ast.Tuple) else [node.value]
                 texts = [text for row in rows for text in row.elts[TABLES[source.name]]]
             for text in texts:
-                found.setdefault(text.value, []).append((source.name, text.lineno))
+                found.setdefault(text.value, []).append((str(source.relative_to(PLUGIN)), text.lineno))
     return found
 
 

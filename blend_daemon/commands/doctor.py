@@ -80,9 +80,9 @@ def _device() -> Finding:
 
 
 def _privacy() -> Finding:
-    from blend_daemon.service import doors
+    from blend_daemon.service.io import client_sockets
 
-    if doors.tells_users():
+    if client_sockets.tells_users():
         return Finding("socket", True, "other users are kept out by its folder's mode and by their user ids")
     return Finding("socket", None, "other users are kept out by its folder's mode alone: this system does not tell who connects")
 
@@ -116,7 +116,7 @@ def _trial() -> Finding:
     import numpy as np
 
     from blend_daemon.engine import Parameters, Problem, blend
-    from blend_daemon.service import lock
+    from blend_daemon.service.io import lock
     from blend_protocol import runtime
     from blend_protocol.client import Client, Raster
 

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     import resource
     from logging.handlers import RotatingFileHandler
 
-    from blend_daemon.service import lock
+    from blend_daemon.service.io import lock
     from blend_protocol import keys, runtime
     from blend_protocol.errors import BlendError
 
@@ -105,12 +105,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(args: argparse.Namespace) -> bool:
-    from blend_daemon.service import metrics
-    from blend_daemon.service.pool import Limits
-    from blend_daemon.service.server import Server
+    from blend_daemon.service.io import memory, metrics
+    from blend_daemon.service.io.daemon import Daemon
+    from blend_daemon.service.workers import Limits
 
     devices = [device for device in args.devices or ["auto"] for _ in range(args.workers)]
-    limits = Limits(args.hang_limit, args.memory_limit and int(args.memory_limit * 1e6), args.idle_release * 60)
+    most = int(args.memory_limit * 1e6) if args.memory_limit else memory.share(len(devices))
+    limits = Limits(args.hang_limit, most, args.idle_release * 60)
     figures = metrics.address(args.metrics) if args.metrics else None
     unfinished = args.unfinished_limit and int(args.unfinished_limit * 1e6)
-    return await Server(devices, limits, args.idle_exit and args.idle_exit * 60, args.listen, figures, unfinished).serve()
+    return await Daemon(devices, limits, args.idle_exit and args.idle_exit * 60, args.listen, figures, unfinished).serve()

@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> int:
     import os
     import signal
 
-    from blend_daemon.service import lock
+    from blend_daemon.service.io import lock
     from blend_protocol import runtime
     from blend_protocol.errors import BlendError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from functools import cached_property
@@ -16,6 +17,7 @@ from blend_daemon.engine.optimise.loop import Step, Steps, Word
 from blend_daemon.engine.progress import Cancelled, Clock, Directive, Observer, Progress
 from blend_daemon.engine.raster.pixels import Box, Floats, Raster, from_float
 from blend_daemon.engine.raster.problem import Problem
+from blend_protocol.errors import BlendError
 from blend_protocol.presets import Parameters, Preset
 
 
@@ -71,14 +73,22 @@ class Run:
             word = self.tell(step)
 
     def tell(self, step: Step) -> Word:
-        """Tell the observer of one step; its word. Raises Cancelled."""
+        """Tell the observer of one step; its word. Raises Cancelled, BlendError `loss-not-finite`."""
         self.evaluations += 1
         seconds_left = self._clock.advance(self._costs.popleft())
         # Each number that is read makes the host wait for the device.
         if self._observe is None and self.evaluations < self._total:
             return None
         numbers = dict(zip(step.losses, torch.stack(list(step.losses.values())).tolist(), strict=True)) if step.losses else {}
+        # A point that was tried and refused may be anything; the best so far may not.
+        numbers = {name: number for name, number in numbers.items() if math.isfinite(number)}
         value = float(step.value)
+        if not math.isfinite(value):
+            raise BlendError(
+                "loss-not-finite",
+                f"The blend went beyond what numbers can hold: its loss is {value} in the stage {step.stage!r}.",
+                "Choose another preset, or bring the pictures' values nearer to 0 to 1.",
+            )
         self.history[step.stage] = {**numbers, "total": value}
         if self._observe is None:
             return None

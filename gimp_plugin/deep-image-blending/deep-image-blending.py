@@ -13,18 +13,15 @@ import gi
 
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
-import options
 from gi.repository import Gimp, Gio, GLib, GObject
+
+from dib import options
+from dib.i18n import DOMAIN, _
 
 PROCEDURE = "plug-in-deep-image-blending"
 RECOVER = "plug-in-deep-image-blending-recover"
 DAEMON = "plug-in-deep-image-blending-daemon"
 MENU = "<Image>/Filters/Combine"
-DOMAIN = "deep-image-blending"
-
-
-def _(text):
-    return GLib.dgettext(DOMAIN, text)
 
 
 class DeepImageBlending(Gimp.PlugIn):
@@ -109,46 +106,28 @@ class DeepImageBlending(Gimp.PlugIn):
 
 def run(procedure, run_mode, image, drawables, config, data):
     """Called by GIMP for the filter."""
-
-    def work():
-        import session
-
-        return session.run(procedure, run_mode, image, drawables, config)
-
-    return guarded(procedure, work)
+    return guarded(procedure, lambda procedures: procedures.blend(procedure, run_mode, image, drawables, config))
 
 
 def recover(procedure, run_mode, image, drawables, config, data):
     """Called by GIMP for the list of finished blends."""
-
-    def work():
-        import recover
-
-        return recover.run(run_mode, image, config)
-
-    return guarded(procedure, work)
+    return guarded(procedure, lambda procedures: procedures.recover(run_mode, image, config))
 
 
 def show_daemon(procedure, config, data):
     """Called by GIMP for the window about the daemon."""
-
-    def work():
-        import overseer
-
-        return overseer.run(config.get_property("run-mode"))
-
-    return guarded(procedure, work)
+    return guarded(procedure, lambda procedures: procedures.show_daemon(config.get_property("run-mode")))
 
 
 def guarded(procedure, work):
     """The outcome of `work` for GIMP. Whatever goes wrong comes back as a message: an exception that left here would be silent."""
     try:
-        from words import sentence
-
         from blend_protocol.errors import BlendError
+        from dib import procedures
+        from dib.words import sentence
 
         try:
-            return procedure.new_return_values(work(), None)
+            return procedure.new_return_values(work(procedures), None)
         except BlendError as error:
             message = sentence(error)
     except ImportError as error:

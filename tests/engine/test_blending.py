@@ -277,3 +277,24 @@ def test_iterations_and_working_size_are_the_users(preset, iterations, cat, coff
     assert (report["evaluations"], report["iterations"], report["working_size"]) == (iterations, iterations, 64)
     assert set(sizes) == {iterations}
     assert Parameters(preset, working_size=64).plan().working_pixels == 64 * 64
+
+
+def test_a_loss_that_is_not_finite_is_told_and_a_part_that_is_not_is_left_out(cat, coffee, disc, monkeypatch):
+    problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
+    whole = objective.Painting.__call__
+    monkeypatch.setattr(objective.Painting, "__call__", lambda self, x: tuple(part * torch.nan for part in whole(self, x)))
+    with pytest.raises(BlendError, match="its loss is nan") as error:
+        run(problem)
+    assert error.value.code == "loss-not-finite"
+    assert error.value.hint
+
+    def refused(self, x):
+        answer = whole(self, x)
+        self.last = {**self.last, "style": torch.tensor(torch.inf)}
+        return answer
+
+    monkeypatch.setattr(objective.Painting, "__call__", refused)
+    seen = []
+    report = run(problem, lambda progress: seen.append(progress.losses)).report
+    assert seen
+    assert not any("style" in losses for losses in [*seen, *report["losses"].values()])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,17 @@ def test_a_grey_target_gets_a_grey_source_and_a_coloured_one_a_coloured():
     assert grey.source_on(grey.box)[0].shape == (6, 6, 1)
     coloured = Problem.from_arrays(SOURCE[:, :, :1], TARGET, MASK)
     assert coloured.source_on(coloured.box)[0].shape == (6, 6, 3)
+
+
+def test_float_values_that_no_picture_has_are_refused_and_named():
+    for value in (1e20, -1e6):
+        huge = SOURCE.astype(np.float32)
+        huge[3, 4, 1] = value
+        for arguments in ((huge, TARGET, MASK), (SOURCE, np.full(TARGET.shape, value, np.float32), MASK)):
+            with pytest.raises(BlendError, match=re.escape(f"holds a value of {abs(value):.3g}; at most 65504")) as error:
+                Problem.from_arrays(*arguments)
+            assert error.value.code == "raster-invalid"
+    Problem.from_arrays(np.full(SOURCE.shape, 65504, np.float32), TARGET, MASK)  # the sun in a high dynamic range picture
 
 
 def test_refusals():

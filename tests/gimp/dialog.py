@@ -5,6 +5,7 @@ The environment's ACTION names one of the functions below. Writes "ok" or a trac
 
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -13,8 +14,26 @@ from contextlib import ExitStack, contextmanager
 
 sys.path.insert(0, os.environ["TESTS"])
 from gi.repository import Gimp
-from inside import NAME, WORK, Client, blend, check, lost, picture, pixels, rectangle, shot
-from screen import GIMP, STATUS_BAR, launch, press, press_in_gimp, screenshot, settle, status_bar, until, window, windows, xdotool
+from inside import NAME, WORK, Client, blend, check, layer_of, lost, picture, pixels, rectangle, shot
+from screen import (
+    GIMP,
+    STATUS_BAR,
+    click,
+    enter,
+    launch,
+    press,
+    press_in_gimp,
+    screenshot,
+    settle,
+    status_bar,
+    until,
+    wait_text,
+    widget,
+    widgets,
+    window,
+    windows,
+    xdotool,
+)
 
 from blend_protocol import keys, runtime
 
@@ -60,6 +79,7 @@ def used(user, call, title=DIALOG):
             xdotool("mousemove", "1270", "990")  # where it raises no tooltip
             user(window(title))
         except BaseException as error:
+            error.add_note(str([found["text"] for found in widgets() if found["name"] in ("state", "notice", "main")]))
             trouble.append(error)
             screenshot("failed", title)
         # Whatever went wrong, the window must not stay and hold the test up.
@@ -295,6 +315,7 @@ def closed():
 
 def recover():
     def user(dialog):
+        click("blends")
         settle(dialog, 0.3)
         screenshot("recover-list", RECOVER)
         press(dialog, "Return")
@@ -313,6 +334,209 @@ def recover():
     assert lost() == []
     press_in_gimp("ctrl+z")
     wait_for(scene, NAMES)
+
+
+def recover_far():
+    """A blend that a paired daemon keeps, in the list beside this computer's own."""
+
+    def user(dialog):
+        wait_text("state", "kept for a week")
+        settle(dialog)
+        screenshot("recover-far", RECOVER)
+        press(dialog, "Return")
+
+    scene = Scene()
+    lost("near")
+    keys.add_daemon("studio", os.environ["ADDRESS"], os.environ["KEY"])
+    procedure = Gimp.get_pdb().lookup_procedure(NAME + "-recover")
+    config = procedure.create_config()
+    config.set_property("run-mode", Gimp.RunMode.INTERACTIVE)
+    config.set_property("image", scene.image)
+    assert used(user, lambda: procedure.run(config), RECOVER).index(0) == Gimp.PDBStatusType.SUCCESS
+    assert scene.names() == ["far blended", *NAMES]  # the scripted daemon's is the newest
+    keys.remove("studio")
+
+
+def stranger():
+    """A layer that came with a file, whose parasite names a daemon."""
+
+    def user(dialog):
+        wait_text("state", "Ready")
+        settle(dialog, 0.5)
+        press(dialog, "alt+v")
+        assert widget("daemon", "Entry")["text"] == ""
+        assert widget("style", "SpinButton")["text"] == "20"
+        press(dialog, "Escape")
+
+    scene = Scene()
+    address = os.path.join(WORK, "stranger")
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(address)
+        door.listen()
+        door.settimeout(0.1)
+        arguments = {"daemon": f"ipc://{address}", "style": 20, "iterations": -7, "seed": True, "method": ["deep"], "output": "replace"}
+        about = json.dumps({"gimp": {"source": scene.above.get_tattoo(), "arguments": arguments}})
+        layer = layer_of(scene.image, "object.png", 30, 20, "from a file")
+        layer.attach_parasite(Gimp.Parasite.new("deep-image-blending", Gimp.PARASITE_PERSISTENT, about.encode()))
+        result = used(user, lambda: blend(scene.image, layer, Gimp.RunMode.INTERACTIVE))
+        assert result.index(0) == Gimp.PDBStatusType.CANCEL
+        try:
+            door.accept()
+        except TimeoutError:
+            return
+    raise AssertionError("the stranger's address was called")
+
+
+def unforeseen():
+    def user(dialog):
+        wait_text("state", "Ready")
+        press(dialog, "alt+b")
+        wait_text("state", "Done")
+        press(dialog, "Return")
+        wait_text("notice", "KeyError")
+        assert widget("main")["text"] == "_Blend"
+        assert widget("main")["sensitive"]
+        screenshot("unforeseen", DIALOG)
+        press(dialog, "Escape")
+
+    scene = Scene()
+    assert blended(scene, user, daemon=os.environ["ADDRESS"]).index(0) == Gimp.PDBStatusType.CANCEL
+    scene.untouched()
+
+
+def order(code):
+    """Have the extension of meddler.py do something to the image, as its user could while the dialog is open."""
+    path = os.path.join(WORK, "meddle.py")
+    with open(path + ".part", "w") as file:
+        # The oldest image: the others are the plug-in's duplicates.
+        file.write(f"image = min(Gimp.get_images(), key=lambda image: image.get_id()); {code}; Gimp.displays_flush()")
+    os.rename(path + ".part", path)
+    done = os.path.join(WORK, "meddled")
+    until(lambda: os.path.exists(done), "what was ordered")
+    with open(done) as file:
+        text = file.read()
+    os.remove(done)
+    assert text == "ok", text
+
+
+def follow():
+    def user(dialog):
+        wait_text("notice", "Nothing is selected")
+        main = widget("main")
+        assert not main["sensitive"]
+        assert "Nothing is selected" in main["tooltip"]
+        assert not widget("compare")["sensitive"]
+        screenshot("follow-hindered", DIALOG)
+        order("image.select_rectangle(Gimp.ChannelOps.REPLACE, 60, 40, 60, 60)")
+        wait_text("state", "Ready to blend “object”")
+        order("image.set_selected_layers([image.get_layer_by_name('picture')])")
+        wait_text("notice", "select the object's layer")
+        screenshot("follow-background", DIALOG)
+        order("image.set_selected_layers([image.get_layer_by_name('object')])")
+        wait_text("state", "Ready to blend “object”")
+        begin(dialog)()
+        order("image.select_rectangle(Gimp.ChannelOps.REPLACE, 70, 50, 60, 60)")
+        wait_text("state", "The image has changed")
+        begin(dialog, "alt+g")()
+        insert(dialog)
+
+    scene = Scene()
+    Gimp.Selection.none(scene.image)
+    assert blended(scene, user, method="poisson").index(0) == Gimp.PDBStatusType.SUCCESS
+    assert scene.image.get_layers()[0].get_offsets()[1:] == (70, 50)
+
+
+def history():
+    """Two blends; the first is looked at again, and inserted."""
+
+    def user(dialog):
+        begin(dialog)()
+        assert not any(found["name"] == "blend-0" and found.get("seen") for found in widgets())  # one alone is nothing to choose from
+        press(dialog, "alt+m", "Down")
+        until(lambda: "Press “Blend Again”" in widget("state")["text"], "another method")
+        begin(dialog, "alt+g")()
+        screenshot("history-two", DIALOG)
+        click("blend-0")
+        wait_text("state", "Poisson")
+        insert(dialog)
+
+    scene = Scene()
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, method="poisson"))
+    assert scene.report()["method"] == "poisson"
+    assert scene.report()["gimp"]["arguments"]["method"] == "poisson"
+    assert lost(), "what was not inserted is not kept"
+
+
+PANELS = 64  # px of a screen's height that a desktop's own panel and the title bar of a window take
+
+
+def small():
+    """The largest form of the dialog on a screen of 1366x768."""
+    global ACTION
+    ACTION = f"small-{os.environ['LANG'][:2]}"
+
+    def room(dialog):
+        settle(dialog, 0.5)
+        x, y, width, height = next(found["rect"] for found in widgets() if found["kind"] == "ProcedureDialog")
+        left, top, wide, high = widget("main")["rect"]
+        assert width <= 1366, width
+        assert height <= 768 - PANELS, height
+        assert x <= left < left + wide <= x + width
+        assert y <= top < top + high <= y + height
+        return width, height
+
+    def user(dialog):
+        folded = room(dialog)
+        press(dialog, "alt+" + widget("advanced")["text"].partition("_")[2][0].lower())
+        assert room(dialog) == folded
+        screenshot(f"{ACTION}-unfolded", DIALOG)
+        press(dialog, "Return")
+        until(lambda: widget("again"), "the end of the blend")
+        screenshot(f"{ACTION}-done", DIALOG)
+        assert room(dialog)[1] == folded[1]
+        buttons = {found["rect"][1] for found in widgets() if found.get("seen") and found["name"] in ("main", "again", "settings")}
+        assert len(buttons) == 1, "one row of buttons"
+        press(dialog, "Escape")
+
+    scene = Scene()
+    result = blended(scene, user, target="chosen-layer", target_layer=scene.image.get_layers()[1])
+    assert result.index(0) == Gimp.PDBStatusType.CANCEL
+
+
+def one_layer():
+    def user(dialog):
+        wait_text("notice", "one layer alone")
+        assert not widget("main")["sensitive"]
+        screenshot("one-layer", DIALOG)
+        press(dialog, "Escape")
+
+    scene = Scene()
+    scene.image.remove_layer(scene.image.get_layers()[1])
+    assert blended(scene, user).index(0) == Gimp.PDBStatusType.CANCEL
+
+
+def layers():
+    def chosen():
+        return widget("target-layer", "ComboBoxText")["text"]
+
+    def user(dialog):
+        wait_text("state", "Ready")
+        assert chosen() == "stroke"
+        xdotool("windowfocus", "--sync", dialog)
+        click("target-layer", "ComboBoxText", stay=True)
+        time.sleep(0.5)
+        xdotool("key", "Down", "Return")
+        until(lambda: chosen() == "picture", "another layer in the list")
+        click(text="Reset", stay=True)
+        time.sleep(0.5)
+        click(text="Reset to _Initial Values")
+        until(lambda: chosen() == "stroke", "the layer that it began with")
+        press(dialog, "Escape")
+
+    scene = Scene()
+    stroke = layer_of(scene.image, "object.png", 0, 0, "stroke", position=1)
+    result = blended(scene, user, target="chosen-layer", target_layer=stroke)
+    assert result.index(0) == Gimp.PDBStatusType.CANCEL
 
 
 def launched():
@@ -374,11 +598,11 @@ def compare():
 
     def user(dialog):
         settle(dialog, 0.3)
-        press(dialog, "alt+m", "Tab", "space")
+        click("compare")
         methods = window(METHODS)
         settle(methods)
         screenshot("compare-methods", METHODS)
-        press(methods, *["Tab"] * 6, "space")  # from the first to the last
+        click("gaussian-poisson")
         until(lambda: not windows(METHODS), "the end of the comparison")
         screenshot("compare-chosen", DIALOG)
         begin_and_insert(dialog)
@@ -432,8 +656,8 @@ def elsewhere():
 
     def user(dialog):
         time.sleep(1.0)
-        press(dialog, "alt+m", "End", "alt+v", *["Tab"] * 9)  # to the daemon, the last under Advanced
-        xdotool("windowfocus", "--sync", dialog, "type", os.environ["ADDRESS"])
+        press(dialog, "alt+m", "End", "alt+v")
+        enter("daemon", os.environ["ADDRESS"], "Entry")
         settle(dialog, 0.5)
         screenshot("elsewhere-named", DIALOG)
         press(dialog, "alt+b")
@@ -466,6 +690,10 @@ def daemon():
         press(dialog, "alt+t")
         settle(dialog)
         screenshot("daemon-tested", DAEMON)
+        assert not any(found["name"] == "log" and found.get("seen") for found in widgets())
+        click("show-log")
+        widget("log")
+        screenshot("daemon-log", DAEMON)
         press(dialog, "alt+i")
         question = window("^Pair with")
         xdotool("windowfocus", "--sync", question, "type", "blend-daemon pair studio tcp://studio:47811 " + 64 * "a")
@@ -490,6 +718,5 @@ try:
     outcome = "ok"
 except Exception:
     outcome = traceback.format_exc()
-    screenshot("failed", DIALOG)
 with open(os.path.join(WORK, "dialog.txt"), "w") as file:
     file.write(outcome)

@@ -64,13 +64,13 @@ class Gimp:
 
     def install(self) -> None:
         """Assemble the plug-in as the installer does."""
-        daemon = DAEMON
+        daemon = ["/usr/bin/env", f"PYTHONPATH={PROJECT}", *DAEMON]  # of this tree, wherever the environment's own lies
         if self._root is not None:
             # The daemon that the plug-in starts is the project's own, which needs the machine's Python and libraries: a second
             # sandbox inside GIMP's, with the machine as its root.
             work = str(self._work)
             bwrap = [f"{HOST}{shutil.which('bwrap')}", "--ro-bind", HOST, "/", "--dev", "/dev", "--ro-bind", "/proc", "/proc"]
-            daemon = [*bwrap, "--bind", work, work, *DAEMON]
+            daemon = [*bwrap, "--bind", work, work, *daemon]
         if self.bridge:
             folder = assemble(self.plug_ins, False, daemon)
             (folder / "vendor/zmq.py").write_text("raise ImportError('hidden by the tests')\n")  # the system's own too
@@ -98,14 +98,24 @@ class Gimp:
         return {"LOCPATH": str(folder.parent), "LANG": folder.name}
 
     def run(
-        self, script: Path, screen: bool = False, interpreter: str = "python-fu-eval", **environment: str
+        self,
+        script: Path,
+        screen: bool = False,
+        bus: bool = False,
+        size: str = "1280x1000",
+        interpreter: str = "python-fu-eval",
+        **environment: str,
     ) -> subprocess.CompletedProcess:
-        """Run a script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console."""
+        """Run a script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console; of that size;
+        `bus`: on a D-Bus of its own."""
         gimp = ["gimp" if screen else "gimp-console", "-id" if not screen else "-df", "--quit"]
         load = f"exec(open({str(script)!r}).read())" if interpreter == "python-fu-eval" else f'(load "{script}")'
         gimp += [f"--batch-interpreter={interpreter}", "-b", load]
         if screen:
-            gimp = ["xvfb-run", "-a", "-s", "-screen 0 1280x1000x24", *gimp]
+            environment["PYTHONPATH"] = str(Path(__file__).parent / "probe")
+            gimp = ["xvfb-run", "-a", "-s", f"-screen 0 {size}x24", *gimp]
+        if bus:
+            gimp = ["dbus-run-session", "--", *gimp]
         command = [*self._sandbox({**self.environment, **environment}), *gimp]
         return subprocess.run(
             command, capture_output=True, text=True, timeout=180 if screen else 900, env={**os.environ, **self.environment, **environment}

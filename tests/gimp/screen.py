@@ -1,6 +1,8 @@
 """A user's hands and eyes for the scripts that run inside a GIMP with a screen: xdotool and screenshots."""
 
+import json
 import os
+import socket
 import subprocess
 import time
 
@@ -83,3 +85,50 @@ def settle(window, pause=1.5):
         last = now
         time.sleep(pause)
     raise AssertionError("the window does not come to rest")
+
+
+def widgets():
+    """Every widget of the plug-in's windows, as its process tells: see probe/sitecustomize.py."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(20)
+        probe.connect(os.path.join(WORK, "probe"))
+        data = b""
+        while piece := probe.recv(1 << 20):
+            data += piece
+    return json.loads(data)
+
+
+def widget(name="", kind=None, text=None, patience=20):
+    """The widget that is seen and has this name and text; with `kind`, the one of that kind within the one of that name."""
+
+    def fits(found):
+        named = found["name"] == name if kind is None else found["kind"] == kind and name in found["within"]
+        return found.get("seen") and (named or not name) and text in (None, found["text"])
+
+    return until(lambda: next(filter(fits, widgets()), None), f"a widget {name} {kind or ''} {text or ''}", patience)
+
+
+def click(name="", kind=None, text=None, stay=False):
+    """Click on a widget, once it can be clicked. `stay`: with the pointer, for a list that has popped up."""
+    found = until(lambda: (there := widget(name, kind, text))["sensitive"] and there, f"{name or text} that can be clicked")
+    x, y, width, height = found["rect"]
+    xdotool("mousemove", str(x + width // 2), str(y + height // 2), "click", "1")
+    if not stay:
+        xdotool("mousemove", "1270", "990")  # where it raises no tooltip
+
+
+def enter(name, text, kind="SpinButton"):
+    """Type into the entry of a widget, and leave it."""
+    click(name, kind)
+    xdotool("key", "ctrl+a")
+    xdotool("type", text)
+    xdotool("key", "Tab")
+
+
+def wait_text(name, words, patience=60):
+    """Wait until the label of that name is seen with these words."""
+    texts = lambda: [found["text"] or "" for found in widgets() if found.get("seen") and found["name"] == name]
+    try:
+        until(lambda: any(words in text for text in texts()), f"“{words}” in {name}", patience)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {texts()}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -10,15 +11,18 @@ from pathlib import Path
 
 import pytest
 from harness import DAEMON
+from scripted_daemon import ScriptedDaemon
 
 from blend_protocol.client import Client
 
 HERE = Path(__file__).parent
+# Lines on stderr that are our doing.
+TROUBLE = re.compile(r"Traceback|Procedure 'plug-in-deep|undo_group|deep-image-blending\.py.*(?:WARNING|CRITICAL)(?!.*Broken pipe)")
 
 
 @pytest.fixture
 def use_dialog(gimp, daemon):
-    def use(action: str, **environment: str) -> str:
+    def use(action: str, expected: str = "$^", size: str = "1280x1000", **environment: str) -> str:
         work = Path(gimp.environment["WORK"])
         # The dialog starts from the last values; a test must not start from another test's.
         (work / "opened").unlink(missing_ok=True)
@@ -27,7 +31,7 @@ def use_dialog(gimp, daemon):
         shots = os.environ.get("SCREENSHOTS")
         if shots:
             environment["SCREENSHOTS"] = shots
-        done = gimp.run(HERE / "dialog.py", screen=True, ACTION=action, **environment)
+        done = gimp.run(HERE / "dialog.py", screen=True, size=size, ACTION=action, **environment)
         if shots:
             Path(shots).mkdir(parents=True, exist_ok=True)
             for shot in work.glob("dialog-*.png"):
@@ -36,7 +40,8 @@ def use_dialog(gimp, daemon):
         assert outcome.exists(), done.stdout + done.stderr
         text = outcome.read_text()
         outcome.unlink()
-        return text
+        complaints = [line for line in done.stderr.splitlines() if TROUBLE.search(line) and not re.search(expected, line)]
+        return text if text != "ok" or not complaints else "\n".join(complaints)
 
     return use
 
@@ -74,6 +79,37 @@ def test_a_daemon_that_is_stopped_gives_what_it_has_and_the_next_blend_starts_an
     folders = {"BLEND_DAEMON_RUNTIME_DIR": str(own / "run"), "BLEND_DAEMON_STATE_DIR": str(own / "state")}
     assert use_dialog("stopped", **folders) == "ok"
     assert (own / "state/daemon.log").read_text().count(": result") == 2
+
+
+def test_a_layer_of_a_strangers_file_sends_no_pixels_to_the_strangers_address(use_dialog):
+    assert use_dialog("stranger") == "ok"
+
+
+def test_what_nobody_foresaw_is_told_and_the_dialog_goes_on(use_dialog, gimp):
+    path = Path(gimp.environment["WORK"]) / "scripted"
+    with ScriptedDaemon(path, report={"notes": []}) as there:  # a report without the sliders, which no daemon sends
+        assert use_dialog("unforeseen", "Traceback", ADDRESS=there.address) == "ok"
+
+
+def test_the_dialog_follows_the_image_and_says_what_hinders_a_blend(use_dialog):
+    assert use_dialog("follow") == "ok"
+
+
+def test_a_blend_of_before_is_looked_at_again_and_inserted(use_dialog):
+    assert use_dialog("history") == "ok"
+
+
+@pytest.mark.parametrize("language", ["en_US", "de_DE", "fr_FR", "es_ES"])
+def test_with_everything_unfolded_it_fits_a_small_screen(use_dialog, gimp, language):
+    assert use_dialog("small", size="1366x768", **gimp.locale(language)) == "ok"
+
+
+def test_one_layer_alone_is_told_what_to_do(use_dialog):
+    assert use_dialog("one_layer") == "ok"
+
+
+def test_the_list_of_layers_follows_settings_that_are_loaded(use_dialog):
+    assert use_dialog("layers") == "ok"
 
 
 def test_help_opens_the_page(use_dialog, gimp):
@@ -131,6 +167,11 @@ def test_an_image_closed_meanwhile_loses_no_blend(use_dialog):
 @pytest.mark.bridge
 def test_a_blend_that_nobody_took_is_chosen_from_a_list(use_dialog):
     assert use_dialog("recover") == "ok"
+
+
+def test_the_list_has_what_a_paired_daemon_keeps(use_dialog):
+    with ScriptedDaemon(None, kept=["far"]) as there:
+        assert use_dialog("recover_far", ADDRESS=there.address, KEY=there.key) == "ok"
 
 
 @pytest.mark.bridge

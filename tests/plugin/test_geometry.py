@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from geometry import grown, intersection, scaled
+
+from dib.geometry import grown, intersection, scaled
 
 
 @pytest.mark.parametrize(

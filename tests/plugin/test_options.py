@@ -6,13 +6,13 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import options
 import polib
 import pytest
 from update_catalogues import TEMPLATE
 
 from blend_protocol.methods import METHODS
 from blend_protocol.presets import PRESETS, WHOLE
+from dib import options
 
 PROJECT = Path(__file__).resolve().parents[2]
 IN_THE_DIALOG = ("Stop and _Keep", "Blend A_gain", "Fit", "_1:1", "Hold for before", "Compare…", "Ad_vanced")
@@ -88,3 +88,12 @@ def test_a_slider_in_the_middle_leaves_it_to_the_preset_unless_it_was_seen():
     config = Config(preset="painting", style=50, content=50, colour=80, seam=50)
     assert {n: v for n, v in options.read(config, False).parameters.items() if n in options.SLIDER_NAMES} == {"colour": 80}
     assert options.read(config, True).parameters["style"] == 50
+
+
+def test_a_layers_arguments_are_taken_only_where_they_say_how_to_blend_and_can_be_so():
+    good = {"method": "model", "model": "tint", "preset": "photo", "style": 12.5, "seed": 7, "working-size": 64, "iterations": 9}
+    good |= {"target": "chosen-layer", "target-layer": 5, "mask": "alpha", "grow": -3, "feather": 4}
+    theirs = {"daemon": "tcp://evil:1", "device": "cuda:9", "output": "replace", "hide-source": False, "run-mode": 1, "image": 3}
+    assert options.recalled({**good, **theirs}) == good
+    bad = {"method": "rm", "model": "../x", "preset": ["draft"], "style": 101, "content": float("nan"), "seed": True, "iterations": 1.5}
+    assert options.recalled(bad | {"grow": 10**30, "target-layer": "5", "mask": None, "feather": -1, "colour": "50"}) == {}

@@ -63,6 +63,11 @@ class Daemon:
         init = self._copy / "blend_protocol/__init__.py"
         init.write_text(init.read_text().replace(blend_protocol.__version__, version))
 
+    def meddle(self, code: str) -> None:
+        """Have its processes run some code before anything else."""
+        (self.folder / "sitecustomize.py").write_text(code)
+        self.environment["PYTHONPATH"] = os.pathsep.join([str(self.folder), str(Path(blend_daemon.__file__).parents[1])])
+
     def command(self, *words: str) -> subprocess.CompletedProcess:
         return subprocess.run([*DAEMON, *words], env=self.environment, capture_output=True, text=True, timeout=120)
 

@@ -231,11 +231,10 @@ if "blend_daemon.service.worker" in sys.orig_argv:
 def out_of_memory(_: Scene) -> None:
     """The job fails with out-of-memory, after all smaller sizes were tried; worker and daemon live."""
     with scene_of_its_own() as scene:
-        (scene.daemon.folder / "sitecustomize.py").write_text(STARVED)
-        scene.daemon.environment["PYTHONPATH"] = str(scene.daemon.folder)
+        scene.daemon.meddle(STARVED)
         scene.up()
         with scene.client() as client:
             worker = scene.worker(client)
-            for parameters in (QUICK, QUICK):
+            for parameters in ({**QUICK, "style": 100},) * 2:  # however little of a painting the target is
                 assert until(client, scene.send(client, parameters), "failed").header["code"] == "out-of-memory"
             assert client.status(20)["worker"] == worker

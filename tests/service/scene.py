@@ -166,9 +166,12 @@ def mounted(folder: Path, size: str) -> Iterator[None]:
 
 
 def kill_group(daemon: Daemon) -> None:
-    """kill -9 of the broker and all its workers at one moment."""
-    os.killpg(daemon.process.pid, signal.SIGKILL)
+    """kill -9 of the broker and all its workers at one moment. Each worker is a group of its own."""
+    workers = psutil.Process(daemon.process.pid).children()
+    for process in (daemon.process, *workers):
+        process.kill()
     daemon.process.wait(20)
+    assert all(gone(worker.pid) for worker in workers)
 
 
 def kill_broker(daemon: Daemon) -> None:

@@ -11,7 +11,7 @@ import pytest
 from daemons import Daemon, array, gone, until
 
 from blend_daemon.engine import Parameters, Problem, blend
-from blend_daemon.service import answers
+from blend_daemon.service import replies
 from blend_protocol import framing
 from blend_protocol.client import Client, Message
 
@@ -69,12 +69,12 @@ def test_more_models_than_a_message_holds_and_one_whose_manifest_is_broken(model
     for number in range(400):
         (model_folder / f"m{number:03}.onnx").touch()
         (model_folder / f"m{number:03}.json").write_text(json.dumps({"title": 200 * "ä"}))
-    first = answers.listed_models()
+    first = replies.listed_models()
     assert 10 < len(first) < 400
     framing.decode([bytes(frame) for frame in framing.encode(Message("models", {"models": first}))])
     for path in model_folder.glob("m*"):
         path.unlink()
-    assert answers.listed_models() == [{"name": "tint", "title": ""}]
+    assert replies.listed_models() == [{"name": "tint", "title": ""}]
 
 
 def test_a_model_that_the_daemon_does_not_have_is_told(serving, send):

@@ -16,7 +16,7 @@ import zmq
 import zmq.asyncio
 from daemons import until, wait_for
 
-from blend_daemon.service import doors
+from blend_daemon.service.io import client_sockets
 from blend_protocol import client as protocol_client
 from blend_protocol import messages
 from blend_protocol.client import Client, Message, Raster
@@ -127,25 +127,25 @@ def test_a_daemon_that_stays_away_is_told_of(paired, listening, send, monkeypatc
 
 
 def test_a_client_that_never_reads_costs_bounded_memory():
-    """A door of its own: sends 200 previews of 1 MB to a client that reads none, and 2,000 words; what waits is bounded, nothing blocks."""
+    """A socket of its own: sends 200 previews of 1 MB to a client that reads none, and 2,000 words; what waits is bounded."""
 
     async def flood() -> tuple[int, int]:
         context = zmq.asyncio.Context()
-        door = doors.Door(doors._router(context, "tcp://127.0.0.1:0"), 0.0, remote=False)
+        clients = client_sockets.ClientSocket(client_sockets._router(context, "tcp://127.0.0.1:0"), remote=False)
         code = "import sys, time, zmq; s = zmq.Context().socket(zmq.DEALER); s.connect(sys.argv[1]); s.send(b'hello'); time.sleep(60)"
-        reader = subprocess.Popen([sys.executable, "-c", code, door.address])
-        peer = (await asyncio.wait_for(door.receive(), 10))[0]
+        reader = subprocess.Popen([sys.executable, "-c", code, clients.address])
+        peer = (await asyncio.wait_for(clients.receive(), 10))[0]
         reader.send_signal(signal.SIGSTOP)
         picture = Message("preview", {"job": JOB, "box": [0, 0, 500, 500]}, {"layer": Raster("uint8", (500, 500, 4), bytes(1_000_000))})
         result = Message("result", {**picture.header, "report": {}}, picture.rasters)
         most = 0
         for message in [picture] * 200 + [result] * 50 + [Message("cancelled", {"job": JOB})] * 2000:
-            assert await asyncio.wait_for(door.send(peer, message), 1)
-            most = max(most, sum(not tracker.done for tracker in door._unsent.get(peer.identity, ())))
+            assert clients.send(peer, message)
+            most = max(most, sum(not tracker.done for tracker in clients._unsent.get(peer.identity, ())))
         reader.kill()
         reader.wait()
         context.destroy(0)
-        return most, doors.LARGE_UNSENT
+        return most, client_sockets.LARGE_UNSENT
 
     most, limit = asyncio.run(flood())
     assert 0 < most <= limit
@@ -157,22 +157,22 @@ def test_nothing_is_remembered_of_a_client_that_left_after_a_large_answer(tmp_pa
 
     async def serve() -> int:
         context = zmq.asyncio.Context()
-        door = doors.Door(doors._router(context, "tcp://127.0.0.1:0"), 0.0, remote=False)
+        clients = client_sockets.ClientSocket(client_sockets._router(context, "tcp://127.0.0.1:0"), remote=False)
         layer = Raster("uint8", (500, 500, 4), bytes(1_000_000))
         result = Message("result", {"job": JOB, "box": [0, 0, 500, 500], "report": {}}, {"layer": layer})
         for _ in range(3):
             client = context.socket(zmq.DEALER)
-            client.connect(door.address)
+            client.connect(clients.address)
             await client.send(b"hello")
-            peer, _frames = await asyncio.wait_for(door.receive(), 10)
-            assert await door.send(peer, result)
+            peer, _frames = await asyncio.wait_for(clients.receive(), 10)
+            assert clients.send(peer, result)
             await asyncio.wait_for(client.recv_multipart(), 10)
             client.close(0)
         began = time.monotonic()
-        while door._unsent and time.monotonic() - began < 5:
+        while clients._unsent and time.monotonic() - began < 5:
             await asyncio.sleep(0.05)
-            door.look_after()
-        left = len(door._unsent)
+            clients.look_after()
+        left = len(clients._unsent)
         context.destroy(0)
         return left
 

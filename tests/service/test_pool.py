@@ -15,8 +15,8 @@ import pytest
 from daemons import DAEMON, Daemon, eventually, gone, idle, kept, loaded, raster, until, wait_for
 
 from blend_daemon.commands.serve import OUTDATED
-from blend_daemon.service import lock, metrics
 from blend_daemon.service.estimate import KINDS, Durations, kind, starts
+from blend_daemon.service.io import lock, metrics
 from blend_protocol.client import Client
 
 LONG = {"preset": "paper"}
@@ -275,7 +275,7 @@ def test_the_lock_is_free_after_kill_9_and_tells_who_has_it(fresh_daemon):
 
 
 def test_who_asks_for_the_holder_is_in_no_daemons_way(tmp_path):
-    asking = f"import pathlib\nfrom blend_daemon.service import lock\nwhile True: lock.holder(pathlib.Path({str(tmp_path)!r}))"
+    asking = f"import pathlib\nfrom blend_daemon.service.io import lock\nwhile True: lock.holder(pathlib.Path({str(tmp_path)!r}))"
     (tmp_path / "lock").touch()
     with subprocess.Popen([sys.executable, "-c", asking]) as other:
         try:
@@ -291,7 +291,9 @@ def test_a_daemon_of_another_protocol_is_stopped_too(tmp_path):
     """A stand-in for a daemon of a later version: it holds the lock, and answers in a protocol of its own."""
     folder = tmp_path / "run"
     folder.mkdir(mode=0o700)
-    code = f"import time, pathlib\nfrom blend_daemon.service import lock\nheld = lock.take(pathlib.Path({str(folder)!r}))\ntime.sleep(60)"
+    code = (
+        f"import time, pathlib\nfrom blend_daemon.service.io import lock\nheld = lock.take(pathlib.Path({str(folder)!r}))\ntime.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", code]) as later:
         eventually(lambda: lock.holder(folder))
         environment = {**os.environ, "BLEND_DAEMON_RUNTIME_DIR": str(folder), "BLEND_DAEMON_STATE_DIR": str(tmp_path)}

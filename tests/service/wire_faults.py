@@ -396,17 +396,17 @@ def queue_overfull(scene: Scene) -> None:
 @fault()
 def more_results_than_a_list_holds(scene: Scene) -> None:
     """The newest are listed, as many as one message holds; the older ones follow when those are released."""
-    from blend_daemon.service.store import Store
+    from blend_daemon.service.io.disk import Disk
 
     with scene.client() as client:
         job = scene.blended(client)
     scene.daemon.process.terminate()
     scene.daemon.process.wait(20)
-    store = Store(scene.results)
+    disk = Disk(scene.results)
     label = {"image": "ü" * 200, "layer": "ü" * 200}
     notes = [new_id() for _ in range(80)]
     for note in notes:
-        store.begin(note, ME, label)
+        disk.note(ME, note, label)
     scene.daemon.start()
     with scene.client() as client:
         for _ in range(20):

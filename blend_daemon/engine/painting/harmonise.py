@@ -120,6 +120,8 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
     cover = _edge(around, inner, thickness, harmony.softness)
     source = around.source
     found = matte(source, around.sourced, around.unknown)
+    if found is not None and not torch.minimum(cover, found).any():
+        found = None  # of a pixel or two all may look like backdrop; but something was selected
     if found is not None:
         source, cover = foreground(source, found), torch.minimum(cover, found)
         own &= found > 0.5

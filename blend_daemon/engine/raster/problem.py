@@ -12,6 +12,8 @@ from scipy import ndimage
 from blend_daemon.engine.raster.pixels import DTYPES, Box, Floats, Raster, from_float, grey, split_alpha, to_float
 from blend_protocol.errors import BlendError
 
+LARGEST = 65504.0  # of a float raster: the largest half float, which no high dynamic range picture exceeds
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -196,4 +198,10 @@ def _check_raster(name: str, raster: Raster, channels: tuple[int, ...] = (1, 2, 
     if raster.dtype == np.float32 and not np.isfinite(raster).all():
         raise BlendError(
             "raster-invalid", f"The {name} holds values that are not finite numbers.", "Save it again without NaN or infinity."
+        )
+    if raster.dtype == np.float32 and (largest := float(max(raster.max(), -raster.min()))) > LARGEST:
+        raise BlendError(
+            "raster-invalid",
+            f"The {name} holds a value of {largest:.3g}; at most {LARGEST:.0f} is understood, where white is 1.",
+            "Bring its values nearer to 0 to 1, and save it again.",
         )

@@ -1,0 +1,108 @@
+"""An end to messages that do not end.
+
+ZeroMQ holds the frames of a message until it is whole, and bounds the size of each but not their number; what comes before the handshake
+is held too. So the broker watches its own memory. When that outgrows what the waiting pictures explain, connections are closed that are
+in the middle of a message: first those on which bytes arrive, then, if that was not enough, all that have finished none for a while.
+
+Why this way: ZeroMQ's own options do not reach it. MAXMSGSIZE bounds a frame, not a message of many; HANDSHAKE_IVL bounds how long a
+handshake may take, not how much is held meanwhile; monitor events tell when a connection opens and closes, not what it holds; and no call
+closes one peer of a ROUTER. So the connection is shut down underneath, by the descriptor that ZeroMQ has open, which /proc shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+from blend_daemon.service.io import memory
+from blend_daemon.service.io.client_sockets import ClientSocket
+
+log = logging.getLogger("blend_daemon")
+
+EVERY = 0.25  # s between two looks
+FREEING = 5.0  # s that ZeroMQ takes at most to free what it held for a closed connection
+PATIENT = 2.0  # s above the limit, after which those that fill the memory slowly are closed too
+
+
+async def watch(sockets: Sequence[ClientSocket], limit: int, explained: Callable[[], int], spared: Callable[[], Collection[int]]) -> None:
+    """Keep the memory that unfinished messages take below about `limit`, for Linux; elsewhere it does nothing.
+
+    Parameters
+    ----------
+    sockets : whose connections are closed
+    limit : bytes
+    explained : tells how many bytes are held for good reasons
+    spared : tells the descriptors of connections that are never closed
+    """
+    held = lambda: (memory.resident("self", private=True) or 0) - explained()
+    own = base = held()
+    above: float | None = None  # since when
+    freeing = -math.inf  # until when closed connections' memory may still come free
+    while True:
+        await asyncio.sleep(EVERY)
+        if time.monotonic() < freeing:
+            await asyncio.to_thread(memory.give_back)
+        excess = held() - base
+        base = max(own, base + min(excess, 0))  # what was nobody's may be given back later
+        now = time.monotonic()
+        if excess < limit:
+            above = None
+        elif above is None:
+            above = now
+        else:
+            everybody = now - above > PATIENT
+            closed = 0
+            with suppress(OSError):  # no descriptor is left to look with
+                closed = sum(_close(each, above, everybody, spared()) for each in sockets)
+            if closed:
+                log.warning("closed %d connections: unfinished messages held %.0f MB", closed, excess / 1e6)
+                freeing = now + FREEING
+                await asyncio.sleep(EVERY)  # or the same memory would close others
+            else:
+                await asyncio.to_thread(memory.give_back)
+                if everybody:
+                    base = max(base, held() - limit // 2)  # what is left is nobody's message
+            if everybody:
+                above = None
+
+
+def _close(where: ClientSocket, since: float, everybody: bool, spared: Collection[int]) -> int:
+    """Close a socket's connections that have finished no message since then, but those spared; if not everybody, those on which bytes
+    arrive."""
+    import fcntl  # only here, where there is a /proc
+    import termios
+
+    closed = 0
+    for descriptor, connection in _connections(where):
+        with closing(connection):
+            (arriving,) = struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))
+            if descriptor not in spared and where.heard.get(descriptor, since) <= since and (everybody or arriving):
+                with suppress(OSError):  # it has ended by itself
+                    connection.shutdown(socket.SHUT_RDWR)  # ZeroMQ finds it ended, and drops what it held for it
+                    closed += 1
+    return closed
+
+
+def _connections(where: ClientSocket) -> Iterator[tuple[int, socket.socket]]:
+    """Each connection's descriptor, and a socket on a copy of it, for the caller to close."""
+    address = where.address.removeprefix("ipc://")
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # it has been closed meanwhile, or listens and has no peer
+            if not str(link.readlink()).startswith("socket:"):
+                continue
+            connection = socket.socket(fileno=os.dup(int(link.name)))
+            with ExitStack() as otherwise:
+                otherwise.callback(connection.close)
+                connection.getpeername()
+                here = connection.getsockname()
+                if here == address if isinstance(here, str) else address.endswith(f":{here[1]}"):
+                    otherwise.pop_all()
+                    yield int(link.name), connection

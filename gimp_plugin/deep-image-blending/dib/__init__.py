@@ -1,0 +1,1 @@
+"""The plug-in: `gimp` reads and changes images, `ui` has the windows, `job` lives a blend and knows neither of them."""

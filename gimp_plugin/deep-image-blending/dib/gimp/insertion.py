@@ -1,0 +1,129 @@
+"""A blended raster into the user's image, as a layer: the one place where that image is changed."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Mapping
+from typing import Any
+
+from gi.repository import Gimp
+
+from blend_protocol.errors import BlendError
+from blend_protocol.framing import Message, Raster
+from dib.geometry import Rect
+from dib.gimp import rasters
+from dib.gimp.snapshot import PARASITE, Subject
+from dib.i18n import _
+from dib.options import SLIDER_NAMES, Options
+
+OPAQUE = {"uint8": 255, "uint16": 65535, "float32": 1.0}
+
+
+def insert(image: Gimp.Image, subject: Subject, options: Options, result: Message, box: Rect) -> Gimp.Layer:
+    """Insert the layer of a `result` message as `options.output` says, as one undo step. It carries the report and the call as a parasite.
+
+    `box`: where on the canvas it belongs.
+
+    Raises
+    ------
+    BlendError
+        `layer-gone`, `wrong-mode`: the image or the layer was closed or converted meanwhile
+    """
+    source, blended = subject.source, subject.blended
+    raster, report = result.rasters["layer"], result.header["report"]
+    if not image.is_valid() or not source.is_valid() or source.get_image() != image:
+        raise BlendError(
+            "layer-gone",
+            _("The image or the layer was closed while it was being blended."),
+            _("The blend is kept: Filters > Combine > Recover Blends… inserts it."),
+        )
+    check_mode(image, raster)
+    place = blended if blended is not None and blended.is_valid() and blended.get_image() == image else source
+    replace = options.output == "replace"
+    name = place.get_name() if replace or place != source else _("{name} blended").format(name=source.get_name())
+    # A source that is removed cannot be found again: the layer then blends as a layer of its own.
+    about = {} if replace else {"gimp": {"source": source.get_tattoo(), "arguments": _arguments(options, report)}}
+    parasite = Gimp.Parasite.new(PARASITE, Gimp.PARASITE_PERSISTENT, json.dumps({**report, **about}).encode())
+    image.undo_group_start()
+    try:
+        layer = add_layer(image, raster, box, name, place.get_parent(), image.get_item_position(place), parasite)
+        if options.output == "new-layer-with-mask":
+            _move_alpha_to_mask(layer, raster)
+        if place != source:
+            image.remove_layer(place)
+        if replace:
+            image.remove_layer(source)
+        elif options.hide_source:
+            source.set_visible(False)
+        layer.set_name(name)  # GIMP has numbered it if what it replaces was still there
+        image.set_selected_layers([layer])
+    finally:
+        image.undo_group_end()
+    Gimp.displays_flush()
+    for note in report["notes"]:
+        Gimp.message(note)
+    return layer
+
+
+def recover(image: Gimp.Image, result: Message, name: str) -> None:
+    """Insert the layer of a `result` message of another time at its place, as the topmost layer, as one undo step."""
+    raster = result.rasters["layer"]
+    check_mode(image, raster)
+    image.undo_group_start()
+    try:
+        layer = add_layer(image, raster, tuple(result.header["box"]), _("{name} blended").format(name=name).strip(), None, 0)
+        image.set_selected_layers([layer])
+    finally:
+        image.undo_group_end()
+    Gimp.displays_flush()
+
+
+def check_mode(image: Gimp.Image, raster: Raster) -> None:
+    """Raise BlendError `wrong-mode` if the image cannot hold the raster: it is grey and the raster is not, or the other way round."""
+    if image.get_base_type() != (Gimp.ImageBaseType.RGB if raster.shape[2] == 4 else Gimp.ImageBaseType.GRAY):
+        raise BlendError("wrong-mode", _("The blend and this image are not of one colour mode."), _("Change it under Image > Mode."))
+
+
+def add_layer(
+    image: Gimp.Image, raster: Raster, box: Rect, name: str, parent: Gimp.Item | None, position: int, parasite: Gimp.Parasite | None = None
+) -> Gimp.Layer:
+    """A new layer with the raster's pixels, whose alpha is its last channel."""
+    height, width, channels = raster.shape
+    kind = Gimp.ImageType.RGBA_IMAGE if channels == 4 else Gimp.ImageType.GRAYA_IMAGE
+    layer = Gimp.Layer.new(image, name, width, height, kind, 100, Gimp.LayerMode.NORMAL)
+    # The engine mixes a soft edge in perceptual values; GIMP's default would mix it in linear light.
+    layer.set_composite_space(Gimp.LayerColorSpace.RGB_PERCEPTUAL)
+    if parasite is not None:
+        # Before the layer is in the image: attaching is no step of the undo then, which GIMP 3.0 would get wrong when it redoes it.
+        layer.attach_parasite(parasite)
+    image.insert_layer(layer, parent, position)
+    layer.set_offsets(box[0], box[1])
+    rasters.write(layer, raster, rasters.perceptual(channels, raster.dtype))
+    return layer
+
+
+def _arguments(options: Options, report: Mapping[str, Any]) -> dict[str, Any]:
+    """The call as plain values, for `Subject.arguments`: sliders as they were in the end, a layer by its tattoo."""
+    chosen = options.target_layer
+    sliders = {name: report[name] for name in SLIDER_NAMES}
+    parameters = {name.replace("_", "-"): value for name, value in {**options.parameters, **sliders}.items()}
+    method, _colon, model = options.parameters["method"].partition(":")
+    return {
+        "target": options.target, "target-layer": chosen.get_tattoo() if chosen else None,
+        "mask": options.mask, "grow": options.grow, "feather": options.feather,
+        "output": options.output, "hide-source": options.hide_source, **parameters,
+        "method": method, "model": model,
+    }  # fmt: skip
+
+
+def _move_alpha_to_mask(layer: Gimp.Layer, raster: Raster) -> None:
+    height, width, channels = raster.shape
+    code = rasters.TYPE_CODE[raster.dtype]
+    values = array(code, bytes(raster.data))
+    alpha = values[channels - 1 :: channels]
+    values[channels - 1 :: channels] = array(code, [OPAQUE[raster.dtype]]) * len(alpha)
+    rasters.write(layer, Raster(raster.dtype, raster.shape, values.tobytes()), rasters.perceptual(channels, raster.dtype))
+    mask = layer.create_mask(Gimp.AddMaskType.WHITE)
+    layer.add_mask(mask)
+    rasters.write(mask, Raster(raster.dtype, (height, width, 1), alpha.tobytes()), rasters.linear(raster.dtype))

@@ -1,0 +1,1 @@
+"""The windows, one file each, and what they are made of."""
