@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from daemons import DAEMON, array, eventually, idle, raster, until
+from daemons import DAEMON, array, eventually, goes_on, idle, raster, until
 
 from blend_protocol import framing, pipe
 from blend_protocol.client import Client
@@ -68,7 +68,7 @@ def test_status_cancel_finish_and_adjust_reach_the_daemon(bridged, daemon, send)
     job = send(bridged, LONG)
     until(bridged, job, "progress")
     bridged.adjust(job, {"style": 5})
-    until(bridged, job, "accepted", "progress")
+    goes_on(bridged, job)
     bridged.finish(job)
     assert until(bridged, job, "result").header["report"]["style"] == 5
     bridged.release(job)
