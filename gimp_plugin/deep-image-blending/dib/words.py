@@ -47,6 +47,12 @@ SENTENCES = (  # (code, what a translation says)
     ("runtime-dir-unsafe", "The blend daemon's folder is not private. Run “blend-daemon doctor” in a terminal to see what to do."),
     ("owner-key", "The key by which the blend daemon knows you cannot be read."),
     ("result-unknown", "The blend is no longer kept."),
+    ("mask-faint", "The mask is almost empty: nothing in it is near white. White is the object."),
+    ("mask-range", "The mask has values far above white. White is 1 in a picture of floats."),
+    ("loss-not-finite", "The blend went beyond what numbers can hold. Choose another preset, or bring the values nearer to 0 to 1."),
+    ("daemon-not-running", "No blend daemon runs, and a Flatpak cannot start one. Run “blend-daemon start” in a terminal, and try again."),
+    ("worker-loading", "The blend daemon is still loading its network. Ask again in a moment."),
+    ("unforeseen", "The computation met an error that should not happen. Please report it with the daemon's log."),
     ("job-cut-off", "The blend was cut off before it had a result. Start it again."),
 )  # fmt: skip
 PLAIN = {
