@@ -103,7 +103,8 @@ def test_an_interrupt_says_how_to_go_on(table, tmp_path):
     eventually(out.exists)
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=60)
-    assert run.returncode == 130
+    # To a shell both are 130. CPython ends itself by the signal if it came while a dataclass was made, as in an import, although we caught it.
+    assert run.returncode in (130, -signal.SIGINT)
     assert "goes on where it was" in said
 
 
