@@ -103,7 +103,7 @@ def test_an_interrupt_says_how_to_go_on(table, tmp_path):
     eventually(out.exists)
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=60)
-    # To a shell both are 130. CPython ends itself by the signal if it came while a dataclass was made, as in an import, although we caught it.
+    # To a shell both are 130. CPython ends itself by the signal, though it was caught, if it came while an import made a dataclass.
     assert run.returncode in (130, -signal.SIGINT)
     assert "goes on where it was" in said
 
