@@ -456,6 +456,7 @@ def history():
         until(lambda: "Press “Blend Again”" in widget("state")["text"], "another method")
         begin(dialog, "alt+g")()
         screenshot("history-two", DIALOG)
+        xdotool("windowraise", dialog)  # no window manager keeps it above GIMP's window as it grows
         click("blend-0")
         wait_text("state", "Poisson")
         insert(dialog)
@@ -551,16 +552,34 @@ def launched():
     press_in_gimp("ctrl+f")
     # Called on the blended layer, which it replaces.
     until(lambda: scene.names() == BLENDED and scene.image.get_layers()[0].get_tattoo() != old, "a second blend", 60)
+    launch("deep image blending")
+    dialog = window(DIALOG)
+    settle(dialog, 0.3)
+    press(dialog, "alt+p", "End")  # the paper's, which takes long enough to be cancelled
+    settle(dialog, 0.3)
+    press(dialog, "alt+b")
+    while windows(DIALOG):
+        press(dialog, "alt+k")
+        time.sleep(0.7)
     with Client() as client:
         before, ends = pixels(scene.image), client.status()["ends"]
         time.sleep(1.0)
         bare = status_bar()
         press_in_gimp("ctrl+f")
         under_way()
-        until(lambda: status_bar() != bare, "a bar of progress")
-        time.sleep(0.5)  # and the button at its right end
+
+        def changed():
+            return [x for x, (then, now) in enumerate(zip(bare, status_bar(), strict=True)) if then != now]
+
+        def right_end():
+            """Of the bar of progress, where its button is, once it stays."""
+            first = changed()
+            time.sleep(0.5)
+            then = changed()
+            return first and then and first[-1] == then[-1] and then[-1]
+
+        end = until(right_end, "a bar of progress")
         screenshot("launched-progress", GIMP)
-        end = max(x for x, (then, now) in enumerate(zip(bare, status_bar(), strict=True)) if then != now)
         xdotool("mousemove", "--window", window(GIMP), str(end - 10), str(STATUS_BAR), "click", "1")
         until(lambda: client.status()["ends"] != ends, "the end of the blend", 5)
         assert client.status()["ends"] == {**ends, "cancelled": ends.get("cancelled", 0) + 1}

@@ -110,8 +110,13 @@ def widget(name="", kind=None, text=None, patience=20):
 
 def click(name="", kind=None, text=None, stay=False):
     """Click on a widget, once it can be clicked. `stay`: with the pointer, for a list that has popped up."""
-    found = until(lambda: (there := widget(name, kind, text))["sensitive"] and there, f"{name or text} that can be clicked")
-    x, y, width, height = found["rect"]
+
+    def still():
+        there = widget(name, kind, text)
+        time.sleep(0.2)  # one that has just come into sight may yet be moved
+        return there["sensitive"] and there["rect"] == widget(name, kind, text)["rect"] and there
+
+    x, y, width, height = until(still, f"{name or text} that can be clicked")["rect"]
     xdotool("mousemove", str(x + width // 2), str(y + height // 2), "click", "1")
     if not stay:
         xdotool("mousemove", "1270", "990")  # where it raises no tooltip

@@ -102,12 +102,14 @@ def eventually(truth, limit: float = 60):
 
 
 def until(client: Client, job: str | None, *types: str, limit: float = 60):
-    """The first message of that job, None: of none, of one of these types."""
+    """The first message of that job, None: of none, of one of these types. What came before it is dropped, what came with it stays."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         client.wait(0.1)
-        for message in client.pump():
+        messages = client.pump()
+        for number, message in enumerate(messages, 1):
             if message.header.get("job") == job and message.type in types:
+                client._arrived[:0] = messages[number:]
                 return message
     raise AssertionError(f"no {types} for {job}")
 
