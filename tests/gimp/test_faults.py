@@ -149,12 +149,13 @@ def _process(word: bytes, runtime_dir: str) -> int:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+            began = int((process / "stat").read_text().rpartition(")")[2].split()[19])  # numbers of processes start over some day
         except OSError:
             continue
         if word in words and runtime_dir.encode() in environment:
-            found.append(int(process.name))
+            found.append((began, int(process.name)))
     assert found, f"no {word.decode()} runs"
-    return max(found)
+    return max(found)[1]
 
 
 TOLD = {
@@ -190,7 +191,7 @@ def found(gimp, request):
         (work / "wish").write_text("end")
         outside.join(60)
     assert faults.trouble is None, faults.trouble
-    assert (work / "faults.json").exists(), done.stdout + done.stderr
+    assert (work / "faults.json").exists(), f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
     return json.loads((work / "faults.json").read_text())
 
 
