@@ -58,6 +58,14 @@ def test_what_cannot_be_walked_to_stays_the_objects(coarse, gravel):
     assert cover[RADIUS < 20].min() > 0.98
 
 
+def test_what_of_the_object_goes_on_beyond_the_selection_stays(coarse, gravel):
+    bar = (abs(X) < 9) & (Y < 0)
+    coarse[bar] = (0.55, 0.35, 0.1)  # out at the top, where it teaches its colour as the backdrop's
+    cover = start(coarse, gravel, RADIUS < 50).cover.numpy()
+    assert cover[bar & (abs(X) < 6) & (RADIUS < 44)].min() > 0.9
+    assert cover[(RADIUS > 31) & (RADIUS < 48) & (abs(X) > 14)].max() < 0.02
+
+
 def test_an_exact_selection_stays_whole(coarse, gravel):
     cover = start(coarse, gravel, RADIUS < 25).cover.numpy()
     assert cover[RADIUS < 21].min() > 0.98

@@ -28,10 +28,12 @@ MOST_CORE_LOST = 0.3  # of the core may be backdrop
 LEAST_LEFT = 0.1  # of the mask
 LEAST_BACKDROP = 0.01  # of the mask: with less the selection is exact
 LEAST_PART = 0.02  # of what is kept: what is smaller and lies alone is a crumb
+LEAST_UNUSUAL = 0.01  # of the mask: what is smaller may be backdrop of any colour, such as the rim of another thing
 OUTLINE = 1.0  # px
 CLEAR = 0.14  # step of colour that the cut follows, in the median
 SMOOTH = 0.1  # change of colour over 3 px up to which a backdrop goes on
 STEP = 0.12  # change of colour across the mask's edge from which on the selection is exact there
+BINS, USUAL = 16, 0.5  # of a histogram of colours for each channel; share of what a colour has in the mask, that it has around it at least
 GUIDE = 4, 1e-4  # radius in px, and regularisation, of the guided filter
 
 
@@ -95,23 +97,47 @@ def _object(colours: npt.NDArray[np.float32], inside: Bools, exists: Bools) -> B
     exact = _changes(values, within, there)
     y, x = ndimage.distance_transform_edt(~rim, return_distances=False, return_indices=True)
     open_to = within & (labels == cv2.GC_PR_BGD) & ~exact[y, x]
-    # Backdrop is what can be walked to from the selection's edge without a step: a wheel or a small balloon that has the backdrop's colours
-    # is not reached, and stays.
-    steps = (ndimage.maximum_filter(values, (3, 3, 1)) - ndimage.minimum_filter(values, (3, 3, 1))).max(axis=-1)
-    parts, _ = ndimage.label(open_to & (steps < SMOOTH))
-    reached = (parts > 0) & np.isin(parts, np.unique(parts[rim]))
+    usual = _usual(values, within, there)
+    # Where GrabCut takes the object's core for backdrop, once more without the colours that are rare around the mask.
+    for allowed in (open_to, open_to & usual):
+        kept = _kept(values, within, allowed, rim, usual)
+        if kept is None:
+            return inside
+        core = depth > CORE * depth.max()
+        lost = (core & ~kept).sum() > MOST_CORE_LOST * core.sum() or kept.sum() < LEAST_LEFT * within.sum()
+        cut = kept & ndimage.binary_dilation(within & ~kept)
+        # An object that itself goes on beyond the selection, or that looks like its surroundings, loses a cheek here and a chin there: then
+        # the cut runs where nothing changes.
+        if not lost and np.median(_jump(values, kept & _near(~kept), within & ~kept & _near(kept))[cut]) >= CLEAR:
+            return inside & (cv2.resize(kept.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5)
+    return None
+
+
+def _kept(colours: npt.NDArray[np.floating], within: Bools, open_to: Bools, rim: Bools, usual: Bools) -> Bools | None:
+    """The mask without the backdrop, which is what can be walked to without a step, through `open_to`, from where the rim's colours are
+    usual around the mask: (h, w). None where there is next to no backdrop.
+
+    A wheel or a small balloon that has the backdrop's colours is not reached, and stays; so does what of the object goes on beyond the
+    selection, whose colours GrabCut has learned as the backdrop's.
+    """
+    steps = (ndimage.maximum_filter(colours, (3, 3, 1)) - ndimage.minimum_filter(colours, (3, 3, 1))).max(axis=-1)
+    parts, count = ndimage.label(open_to & (steps < SMOOTH))
+    at_rim, begun = (np.isin(np.arange(count + 1), parts[region]) for region in (rim, rim & usual))
+    small = np.bincount(parts.ravel(), minlength=count + 1) < LEAST_UNUSUAL * within.sum()
+    reached = (begun | at_rim & small)[parts] & (parts > 0)
     backdrop = ndimage.binary_dilation(reached, iterations=2) & open_to
     if backdrop.sum() < LEAST_BACKDROP * within.sum():
-        return inside
-    kept = within & _whole(within & ~backdrop)
-    cut = kept & ndimage.binary_dilation(within & ~kept)
-    core = depth > CORE * depth.max()
-    lost = (core & ~kept).sum() > MOST_CORE_LOST * core.sum() or kept.sum() < LEAST_LEFT * within.sum()
-    # An object that itself goes on beyond the selection, or that looks like its surroundings, loses a cheek here and a chin there: then the
-    # cut runs where nothing changes.
-    if lost or np.median(_jump(values, kept & _near(~kept), within & ~kept & _near(kept))[cut]) < CLEAR:
         return None
-    return inside & (cv2.resize(kept.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5)
+    return within & _whole(within & ~backdrop)
+
+
+def _usual(colours: npt.NDArray[np.floating], within: Bools, there: Bools) -> Bools:
+    """Where the colour is about as usual around the mask as in it, (h, w)."""
+    cells = np.clip(colours * BINS, 0, BINS - 1).astype(int)
+    share = lambda region: ndimage.gaussian_filter(
+        np.histogramdd(cells[region], BINS, [(0, BINS)] * 3)[0] / max(np.count_nonzero(region), 1), 0.7
+    )[*np.moveaxis(cells, -1, 0)]
+    return share(~within & there) > USUAL * share(within)
 
 
 def _whole(kept: Bools) -> Bools:
