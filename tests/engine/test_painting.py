@@ -13,7 +13,7 @@ from blend_daemon.engine.optimise.lbfgs import LBFGS
 from blend_daemon.engine.painting import recolour
 from blend_daemon.engine.painting.matching import GRID, Field
 from blend_daemon.engine.painting.objective import COARSE, FINE, Painting, Scene, Weights
-from blend_daemon.engine.painting.strength import _painted
+from blend_daemon.engine.painting.strength import _painted, _strokes, strength
 from blend_daemon.engine.raster.axes import to_axes
 from blend_daemon.engine.raster.problem import Problem
 from blend_daemon.engine.raster.surroundings import Surroundings
@@ -106,11 +106,16 @@ def test_where_the_target_is_seen_nowhere_something_is_matched_all_the_same(feat
     assert torch.isfinite(value)
 
 
-def painted(target: torch.Tensor) -> float:
+def around(target: torch.Tensor) -> Surroundings:
+    """A target, 128 px wide and high, with a small mask in its middle."""
     picture = np.ascontiguousarray(target[0].permute(1, 2, 0).numpy())
     mask = np.zeros(picture.shape[:2], np.float32)
     mask[60:68, 60:68] = 1
-    return _painted(Surroundings.of(Problem.from_arrays(picture, picture, mask), (0, 0, 128, 128)))
+    return Surroundings.of(Problem.from_arrays(picture, picture, mask), (0, 0, 128, 128))
+
+
+def painted(target: torch.Tensor) -> float:
+    return _painted(*_strokes(around(target)))
 
 
 def test_a_target_of_strokes_is_painted_and_a_photograph_is_not():
@@ -121,6 +126,16 @@ def test_a_target_of_strokes_is_painted_and_a_photograph_is_not():
     assert painted(half) == 0
     gravel = torch.from_numpy(np.random.default_rng(0).normal(0.5, 0.25, (1, 1, 128, 128)).astype(np.float32)).expand(1, 3, -1, -1)
     assert painted(gravel) == 0
+
+
+def test_colours_are_trusted_where_the_target_shows_the_objects_like(features):
+    bank, plain = strokes(128, 128, 2), torch.full((1, 3, 128, 128), 0.5)
+    start = bank[..., :64, :80]
+    measured = lambda target: strength(features, scene(start, start, disc(64, 80, 24), target), around(target)).palette
+    assert measured(bank) == 1
+    assert measured(plain) == 0
+    grey = Scene(*(image[:, :1] for image in vars(scene(start, start, disc(64, 80, 24), bank)).values()))
+    assert strength(features, grey, around(bank)).palette == 0
 
 
 def test_an_objects_colour_gets_one_new_colour_wherever_it_stands():

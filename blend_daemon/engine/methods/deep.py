@@ -15,7 +15,7 @@ from blend_daemon.engine.optimise.loop import Steps, minimise
 from blend_daemon.engine.painting import recolour
 from blend_daemon.engine.painting.harmonise import Harmony, Start, harmonise, palette
 from blend_daemon.engine.painting.objective import COARSE, FINE, Layers, Painting, Scene, Weights
-from blend_daemon.engine.painting.strength import strength
+from blend_daemon.engine.painting.strength import Strength, strength
 from blend_daemon.engine.progress import Directive
 from blend_daemon.engine.raster.axes import from_axes, to_axes
 from blend_daemon.engine.raster.filters import guided_by_luma
@@ -33,7 +33,7 @@ CONTENT, CHROMA, TONE = 0.4, 100.0, 20.0  # weights of the losses, the style's a
 FIRST_CHROMA = 5.0  # at 1/4, where the object's new colours are found
 FAINT = 0.2  # what is painted less than this is not painted
 SETTLED = 3, 1e-4  # radius in px, and regularisation, of the guided filter of what was painted
-LEAST_TINT, MOST_TINT = 0.2, 0.7  # how far the object takes the colours that were found for it, from the least painted to the most
+LEAST_TINT, MOST_TINT = 0.5, 0.7  # how far the object takes the colours that were found for it, from the unpainted to the most painted
 
 
 def deep(run: Run) -> Steps:
@@ -81,32 +81,41 @@ def _painted(run: Run) -> Steps:
     start = _start(around, whole, run.parameters)
     small = _scene(around, bank, start, start.colours, used, working / 4)
     there = bool((small.mask > 0).any())  # an object of a pixel or two is too small for a brush
-    measured = strength(features, small, bank) if there else 0.0
-    if not there or _amount(run.parameters, measured) < FAINT:
+    measured = strength(features, small, bank) if there else Strength(0.0, 0.0)
+    amount = lambda: _amount(run.parameters, measured.paint)
+    unpainted = lambda: amount() < FAINT
+
+    def found() -> float:
+        """How far the object takes the colours that are found for it."""
+        least = LEAST_TINT * measured.palette
+        return min((least + (MOST_TINT - least) * amount()) * run.parameters.colour / 50, 1.0)
+
+    if not there or (unpainted() and not found()):
         lit = in_box(_covering(around, start, start.colours + start.light), window, problem.box)
         return (yield from at_once(run, "stage 1", lit))
-    run.plan(costs)
     tint = torch.zeros_like(start.colours)  # change of the start's chroma
     difference = torch.zeros(1, 1, 1, 1, device=features.device)  # what was painted, at any scale
 
     def tinted() -> Tensor:
-        amount = _amount(run.parameters, measured)
-        share = LEAST_TINT + (MOST_TINT - LEAST_TINT) * amount
-        return start.colours + (1 - amount) * start.light + min(share * run.parameters.colour / 50, 1.0) * tint
+        return start.colours + (1 - amount()) * (1 - found()) * start.light + found() * tint
 
     def blended(difference: Tensor) -> Floats:
-        share = min(1.5 * _amount(run.parameters, measured), 1.0)
+        share = min(1.5 * amount(), 1.0)
         full = F.interpolate(difference, (height, width), mode="bilinear", align_corners=False)[0]
         colours = _settled(tinted() + share * full, share * full)
         return in_box(_covering(around, start, colours if _is_float(problem) else colours.clamp(0, 1)), window, problem.box)
 
+    # What is not painted takes the colours that are found at the first scale, and no strokes.
+    wanted = lambda number: number == 0 or not unpainted()
+    plan = lambda number: run.plan(costs[number : number + 1] if unpainted() else costs[number:])
+    plan(0)
     for number, scale in enumerate(scales):
-        while scale.evaluations:
-            painted = _amount(run.parameters, measured)
-            weights = _weights(run.parameters, painted)
-            scene = _scene(around, bank, start, tinted(), used, working * scale.factor)
+        while scale.evaluations and wanted(number):
+            painted = amount()
+            weights = _weights(run.parameters, painted) if number else replace(_weights(run.parameters, 1.0), chroma=FIRST_CHROMA)
+            scene = _scene(around, bank, start, tinted() if number else start.colours, used, working * scale.factor)
             x = scene.start + F.interpolate(difference, scene.start.shape[-2:], mode="bilinear", align_corners=False)
-            painting = Painting(features, scene, scale.layers, weights if number else replace(weights, chroma=FIRST_CHROMA), x)
+            painting = Painting(features, scene, scale.layers, weights, x)
             change = lambda x, scene=scene: (x - scene.start) * (scene.mask > 0)
             shown = lambda x, change=change: blended(change(x))
             x, word = yield from minimise(painting, x, scale.evaluations, f"stage {scale.stage}", shown)
@@ -115,8 +124,8 @@ def _painted(run: Run) -> Steps:
                 break
             start = _start(around, whole, word)
             # Less paint is wanted: less is what the run goes on from.
-            difference = difference * min(_amount(word, measured) / max(painted, FAINT), 1.0)
-            run.plan(costs[number:])
+            difference = difference * min(amount() / max(painted, FAINT), 1.0)
+            plan(number)
         if number == 0 and difference.shape[1] == 3:
             # Position by position the new colours are spots; as a change of each of the object's colours they are a palette.
             tint = recolour.shift(start.colours, around.unknown, scene.start, scene.mask, painting.compose(x))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 
@@ -18,7 +20,7 @@ PLACE = 8.0  # px over which a place's energy is averaged
 SAMPLES = 50_000
 # Levels of 255 of the calmest tenth of the places: a photograph has places without any texture, a painting has none. Gravel or grass have
 # far more of it than paint.
-CALM, PAINTED, GRAVEL, WILD = 0.6, 2.2, 5.0, 8.0
+CALM, PAINTED, BOLD, GRAVEL, WILD = 0.6, 2.2, 4.0, 5.0, 8.0
 # The calmest tenth over the median: strokes lie everywhere; a photograph has sharp and unsharp parts.
 UNEVEN, EVEN = 0.2, 0.4
 DULL, BRIGHT = 0.35, 0.6  # half painted is neither a photograph nor a painting: to the eye it is a veil
@@ -27,29 +29,53 @@ LAYERS = ("conv2_2", "conv3_3")
 # Sum over the layers of the mean cosine of the object's features to the most similar ones of the target: 1.1 is a portrait among
 # faces, 0.7 a cup among leaves. Where nothing of the target is like the object, what is painted is not the object.
 STRANGE, ALIKE = 0.95, 1.1
+CONSPICUOUS = 0.15  # by how much less alike an object may be among the boldest strokes, where a photograph catches the eye
+DOUBTED, TRUSTED = 0.9, 1.0  # the same for the colours that are found for the object
 
 
-def strength(features: Features, scene: Scene, bank: Surroundings) -> float:
-    """How much to paint, 0..1.
+@dataclass(frozen=True)
+class Strength:
+    """How much of the target the object takes on.
+
+    Attributes
+    ----------
+    paint : 0..1, how much of it is painted
+    palette : 0..1, how far the colours are to be trusted that the most similar places of the target have
+    """
+
+    paint: float
+    palette: float
+
+
+def strength(features: Features, scene: Scene, bank: Surroundings) -> Strength:
+    """Measure it.
 
     Parameters
     ----------
     scene : the start at a quarter of the working scale
     bank : the target around the object at full scale
     """
-    made = _painted(bank)
-    amount = made * _between(_likeness(features, scene), STRANGE, ALIKE) if made else 0.0
-    return _between(amount, DULL, BRIGHT)
+    likeness = _likeness(features, scene)
+    calm, usual = _strokes(bank)
+    alike = _between(likeness + CONSPICUOUS * _between(calm, BOLD, GRAVEL), STRANGE, ALIKE)
+    coloured = scene.start.shape[1] == 3
+    return Strength(_between(_painted(calm, usual) * alike, DULL, BRIGHT), _between(likeness, DOUBTED, TRUSTED) if coloured else 0.0)
 
 
-def _painted(bank: Surroundings) -> float:
+def _painted(calm: float, usual: float) -> float:
+    """How surely a target with such strokes is a painting, 0..1."""
+    return _between(calm, CALM, PAINTED) * (1 - _between(calm, GRAVEL, WILD)) * _between(calm / max(usual, 1e-6), UNEVEN, EVEN)
+
+
+def _strokes(bank: Surroundings) -> tuple[float, float]:
+    """Energy of strokes, in levels of 255: that of the calmest tenth of the places, and the median."""
     luma = to_axes(bank.target)[:1].clamp(0, 1)
     stroke = blur(luma, STROKE[0]) - blur(luma, STROKE[1])
     energy = 255 * blur(stroke.square(), PLACE).clamp(min=0).sqrt()[0][bank.known]
     if not len(energy):
-        return 0.0
+        return 0.0, 0.0
     calm, usual = torch.quantile(energy[:: max(1, len(energy) // SAMPLES)], torch.tensor([0.1, 0.5], device=energy.device)).tolist()
-    return _between(calm, CALM, PAINTED) * (1 - _between(calm, GRAVEL, WILD)) * _between(calm / max(usual, 1e-6), UNEVEN, EVEN)
+    return calm, usual
 
 
 @torch.no_grad()
