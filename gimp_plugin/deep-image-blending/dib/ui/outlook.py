@@ -1,0 +1,180 @@
+"""What the dialog shows before the blend: the image as it was read, and a sketch that follows it and the controls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from blend_protocol.errors import BlendError
+from dib import options
+from dib.geometry import unscaled
+from dib.gimp.snapshot import Glance, Snapshot, Subject, targets
+from dib.i18n import _
+from dib.job.daemon import command
+from dib.job.request import View
+from dib.job.sketcher import Sketcher
+from dib.ui.layout import Layout
+from dib.words import sentence
+
+FOLLOW = 1.0  # s between looks at the image
+SKETCH = 340  # px, longer side of what sketches are made of
+STATES = {
+    "connecting": lambda: _("Connecting to the blend daemon"),
+    "starting": lambda: _("Starting the blend daemon"),
+    "loading": lambda: _("The blend daemon is loading its network"),
+}
+
+
+class Outlook:
+    """Reads the image and asks for sketches.
+
+    Parameters
+    ----------
+    layout : where they are shown
+    idle : whether there is neither a blend that runs nor a result that is shown
+    changed : called when the image has been read anew
+
+    Attributes
+    ----------
+    subject : follows the layer that is selected
+    snapshot : the image as it was read last; None: it allows no blend
+    stale : whether it is yet to be read, or read anew
+    """
+
+    def __init__(self, image, subject: Subject, config, layout: Layout, idle: Callable[[], bool], changed: Callable[[], None]) -> None:
+        self._image, self.subject, self._config, self._layout = image, subject, config, layout
+        self._idle, self._changed = idle, changed
+        self.snapshot: Snapshot | None = None
+        self.stale = True
+        self._view: View | None = None
+        self._sketcher: Sketcher | None = None
+        self._obstacle: BlendError | None = None  # why there is no snapshot
+        self._glance, self._look_at = Glance.of(image), 0.0
+        self._recall()
+        self._connect()
+
+    def close(self) -> None:
+        """Give up the connection and what was read."""
+        self.end_sketches()
+        if self.snapshot:
+            self.snapshot.close()
+
+    def options(self) -> options.Options:
+        """The controls as they are."""
+        return options.read(self._config, sliders_as_shown=True)
+
+    def hindrance(self) -> str:
+        """Why no blend can be begun, or ""."""
+        if self._obstacle is not None:
+            return sentence(self._obstacle)
+        return _("Choose a model, or another method.") if options.method(self._config) == options.NO_MODEL else ""
+
+    def look(self) -> None:
+        """Read the image anew."""
+        self.stale, self._obstacle = False, None
+        if self.snapshot:
+            self.snapshot.close()
+        self.snapshot = self._view = None
+        try:
+            self._glance = Glance.of(self._image)
+            self.snapshot = Snapshot(self._image, self.subject, self.options())
+        except BlendError as error:
+            self._obstacle = error
+            self._layout.say("")
+        else:
+            size = self._image.get_width(), self._image.get_height()
+            self._layout.preview.set_picture(self.snapshot.picture, self.snapshot.part, (0, 0, *size))
+        self._layout.notice.tell(self.hindrance())
+        self._changed()
+
+    def follow(self) -> bool:
+        """Notice what the user does to the image while the dialog is open: to its layers, the selection, or which layer is selected.
+
+        Returns whether it has changed. While the dialog is idle it is then stale.
+        """
+        if time.monotonic() < self._look_at:
+            return False
+        self._look_at = time.monotonic() + FOLLOW
+        last, self._glance = self._glance, Glance.of(self._image)
+        if self._glance == last:
+            return False
+        if self._idle():
+            if self._glance.chosen != last.chosen and len(self._glance.chosen) == 1:
+                self.subject = Subject.of(self._image, self._glance.chosen[0])
+            if self._glance.valid:
+                self._layout.layers.offer(targets(self._image, self.subject))
+            self.stale = True
+        return True
+
+    def wish(self) -> None:
+        """Ask for a sketch of what there is now."""
+        if self._sketcher is None:
+            self._connect()  # trouble has ended the former one; what is wished for now may go well
+        if options.method(self._config) == options.NO_MODEL:
+            self._layout.notice.tell(self.hindrance())
+        elif self.snapshot is not None and self._sketcher is not None:
+            self._sketcher.want(self.sight(), self.options().parameters)
+
+    def sight(self) -> View:
+        """What sketches are made of, read when one is wished for."""
+        if self._view is None:
+            self._view = self.snapshot.view(SKETCH)
+        return self._view
+
+    def list_models(self) -> None:
+        """Ask the daemon for its models."""
+        if self._sketcher is not None:
+            self._sketcher.want_models()
+
+    def step(self) -> None:
+        """Send to the daemon and hear from it what can be without waiting."""
+        if self._sketcher is None:
+            return
+        try:
+            state = self._sketcher.step()
+        except BlendError as error:
+            self.end_sketches()
+            if self._idle():  # a result that is there is as good as ever
+                self._layout.say("")
+                self._layout.notice.tell(sentence(error))
+            return
+        if state is not None and self.snapshot is not None and self._idle():
+            self._layout.notice.tell(self.hindrance())  # the former one may have been about a daemon that has gone
+            self._layout.say(STATES[state]())
+
+    def end_sketches(self) -> None:
+        """End the connection, until another sketch is wished for."""
+        if self._sketcher:
+            self._sketcher.close()
+        self._sketcher = None
+
+    def _recall(self) -> None:
+        """Set the controls to the call that made the blended layer."""
+        for name, value in self.subject.arguments.items():
+            if name == "target-layer":
+                value = self._image.get_layer_by_tattoo(value)
+            if value is not None:
+                self._config.set_property(name, value)
+        if self.subject.is_mask(self._config.get_property("mask")):
+            self._config.set_property("grow", 0)
+            self._config.set_property("feather", 0)
+        self._layout.layers.offer(targets(self._image, self.subject))
+
+    def _connect(self) -> None:
+        self.end_sketches()
+        try:
+            self._sketcher = Sketcher(command(), self.options().address, self._show, self._layout.models.offer)
+        except BlendError as error:
+            self._layout.notice.tell(sentence(error))
+        self.list_models()
+
+    def _show(self, message, view: View) -> None:
+        if view is not self._view or not self._idle():
+            return
+        if options.method(self._config) == options.NO_MODEL:
+            self.wish()  # the sketch is of the method before; what to do instead is said
+            return
+        self._layout.notice.tell("")
+        self._layout.say(_("Ready to blend “{name}”").format(name=self.subject.source.get_name()))
+        height, width, _channels = view.source.shape
+        self._layout.preview.show_layer(message.rasters["layer"], unscaled(message.header["box"], view.part, (width, height)))
