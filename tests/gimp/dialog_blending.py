@@ -21,7 +21,7 @@ from dialog_scene import (
     wait_for,
 )
 from gi.repository import Gimp
-from inside import Client, blend, check, lost, pixels
+from inside import Client, blend, check, cut_out, layer_of, lost, pixels
 from screen import (
     GIMP,
     STATUS_BAR,
@@ -227,6 +227,41 @@ def history():
     assert scene.report()["method"] == "poisson"
     assert scene.report()["gimp"]["arguments"]["method"] == "poisson"
     assert lost(), "what was not inserted is not kept"
+
+
+@action
+def several():
+    """Three objects from the menu, one of which cannot be blended; one undo takes all back."""
+    scene = Scene()
+    image = scene.image
+    Gimp.Selection.none(image)
+    cut_out(scene.above, 20, 20, 60, 50)
+    upper = layer_of(image, "object.png", 60, 50, "upper")
+    cut_out(upper, 10, 10, 60, 50)
+    away = layer_of(image, "object.png", 500, 500, "away")
+    before, names = pixels(image), scene.names()
+    image.undo_disable()
+    image.undo_enable()
+    image.set_selected_layers([away, upper, scene.above])
+    time.sleep(1.0)
+    launch("deep image blending")
+    dialog = window(DIALOG)
+    wait_text("state", "Ready to blend 3 objects from the lowest up, first “object”")
+    screenshot("several-ready", DIALOG)
+    press(dialog, "alt+b")
+    wait_text("state", "Object 2 of 3: ")
+    screenshot("several-second", DIALOG)
+    wait_text("state", "Done in ")
+    wait_text("notice", "“away”")
+    screenshot("several-done", DIALOG)
+    insert(dialog)
+    wait_for(scene, ["away", "upper blended", "upper", "object blended", "object", "picture"])
+    assert pixels(image) != before
+    press_in_gimp("ctrl+z")
+    wait_for(scene, names)
+    assert pixels(image) == before
+    press_in_gimp("ctrl+y")
+    wait_for(scene, ["away", "upper blended", "upper", "object blended", "object", "picture"])
 
 
 @action

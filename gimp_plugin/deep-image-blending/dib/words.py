@@ -6,6 +6,8 @@ words stand, which are more exact.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from blend_protocol.errors import BlendError
 from dib.i18n import _
 
@@ -73,3 +75,9 @@ def sentence(error: BlendError) -> str:
     if text is None or _(text) == text:
         return own
     return _(text) if error.code in PLAIN else f"{_(text)}\n({own})"
+
+
+def failed(failures: Sequence[tuple[str, BlendError]]) -> str:
+    """What could not be blended and why, a line each: (name of the layer, error)."""
+    lines = [f"“{name}”: {sentence(error)}" for name, error in failures]
+    return "\n".join([_("Not blended:"), *lines]) if lines else ""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import gi
 
 from dib import options
-from dib.gimp import insertion, rasters
+from dib.gimp import rasters
 from dib.i18n import _
 
 gi.require_version("GimpUi", "3.0")
@@ -16,24 +16,30 @@ gi.require_version("Gtk", "3.0")
 from gi.repository import GimpUi, GLib, GObject, Gtk
 
 from blend_protocol.errors import BlendError
+from blend_protocol.framing import Raster
+from dib.geometry import Rect
 from dib.gimp.snapshot import Subject
+from dib.gimp.stack import Lone, Stack, insert_all
 from dib.job.daemon import command
 from dib.job.history import Entry, History
-from dib.job.session import Session
+from dib.job.series import Series
 from dib.ui import comparison
 from dib.ui.callbacks import told
 from dib.ui.history_strip import HistoryStrip
 from dib.ui.layout import AGAIN, Layout
 from dib.ui.outlook import Outlook
-from dib.words import sentence
+from dib.words import failed, sentence
 
 TICK = 40  # ms between looks at the socket
 
 
-def run(procedure, image, subject: Subject, config) -> bool:
-    """Show the dialog until the blend is inserted or given up. Returns whether it is inserted."""
+def run(procedure, image, subjects: list[Subject], config) -> tuple[bool, list[tuple[str, BlendError]]]:
+    """Show the dialog until the blend is inserted or given up.
+
+    Returns whether it is inserted, and which of the objects are not, and why, if the user was not told before.
+    """
     GimpUi.init("deep-image-blending")
-    dialog = BlendDialog(procedure, image, subject, config)
+    dialog = BlendDialog(procedure, image, subjects, config)
     try:
         return dialog.run()
     finally:
@@ -47,23 +53,25 @@ class BlendDialog:
     grows: the sliders re-aim it, *Stop and Keep* inserts the best so far. When the job is done the result is looked at before it is
     inserted: *Insert* ends the dialog, *Blend Again* starts over with the present controls; a row of little pictures leads back to the
     blends before. The image is touched by inserting alone, so that one undo takes back whatever was tried. One button is all of *Blend*,
-    *Stop and Keep* and *Insert*: what can be done next.
+    *Stop and Keep* and *Insert*: what can be done next. Of several objects each is blended onto those before it.
     """
 
-    def __init__(self, procedure, image, subject: Subject, config) -> None:
+    def __init__(self, procedure, image, subjects: list[Subject], config) -> None:
         self._image, self._config = image, config
-        self._session: Session | None = None
+        self._series: Series | None = None
+        self._stack: Stack | None = None
         self._steps = None
-        self._chosen: options.Options | None = None  # what the session was begun with
+        self._chosen: options.Options | None = None  # what the series was begun with
+        self._untold: list[tuple[str, BlendError]] = []
         self._moved: dict[str, float] = {}
         self._begun = self._keep = self._inserted = False  # begun: there is something to keep
         self._began = 0.0
-        title = _("Deep Image Blending") if subject.blended is None else _("Deep Image Blending: Blend Again")
+        title = _("Deep Image Blending") if subjects[0].blended is None else _("Deep Image Blending: Blend Again")
         self._dialog = GimpUi.ProcedureDialog.new(procedure, config, title)
         self._history = History()
         self._strip = HistoryStrip(self._history, self._look_back)
         self._layout = Layout(self._dialog, config, self._strip, self._compare_methods)
-        self._outlook = Outlook(image, subject, config, self._layout, self._is_idle, self._set_state)
+        self._outlook = Outlook(image, subjects, config, self._layout, self._is_idle, self._set_state)
         # Connected before run(), so that this handler comes before GIMP's and can keep the dialog open.
         self._dialog.connect("response", self._respond)
         config.connect("notify", self._change)
@@ -73,20 +81,20 @@ class BlendDialog:
         self._set_state()
         self._timer = GLib.timeout_add(TICK, self._tick)
 
-    def run(self) -> bool:
+    def run(self) -> tuple[bool, list[tuple[str, BlendError]]]:
         self._dialog.run()
-        return self._inserted
+        return self._inserted, self._untold
 
     def close(self) -> None:
         GLib.source_remove(self._timer)
-        self._end_session()
+        self._end_series()
         self._history.close()
         self._dialog.destroy()
         self._outlook.close()
 
     def fail(self, error: BlendError) -> None:
         """Tell what went wrong and let the user mend it and try again."""
-        self._end_session()
+        self._end_series()
         self._outlook.end_sketches()
         self._set_state()
         self._layout.say("")
@@ -98,7 +106,7 @@ class BlendDialog:
         )
 
     def _result(self):
-        return self._session.result if self._session else None
+        return self._series.result if self._series else None
 
     def _is_idle(self) -> bool:
         return self._steps is None and self._result() is None
@@ -162,19 +170,24 @@ class BlendDialog:
                 self._start()
             elif response == Gtk.ResponseType.OK and self._begun:
                 self._keep = True
-                self._session.finish()
-        elif response in (Gtk.ResponseType.CANCEL, Gtk.ResponseType.DELETE_EVENT) and self._session:
-            self._session.cancel()
+                self._series.finish()
+        elif response in (Gtk.ResponseType.CANCEL, Gtk.ResponseType.DELETE_EVENT) and self._series:
+            self._series.cancel()
 
     def _start(self) -> None:
-        self._end_session()
+        self._end_series()
         self._outlook.look()  # the picture may have changed since; no sketch is wished for, whose word would hide a failure's
         if self._outlook.hindrance():
             return
         chosen = self._chosen = self._outlook.options()
-        request = self._outlook.snapshot.request()
-        self._session = Session(request, chosen.parameters, self._outlook.subject.label(), chosen.address, self._watch)
-        self._steps = self._session.follow()
+        subjects = self._outlook.subjects
+        if len(subjects) > 1:
+            self._stack = Stack(self._image, subjects, chosen)
+            objects = self._stack.objects
+        else:
+            objects = [Lone(subjects[0], self._outlook.snapshot.request)]
+        self._series = Series(objects, chosen.parameters, chosen.address, self._watch)
+        self._steps = self._series.follow()
         self._moved, self._begun, self._keep, self._began = {}, False, False, time.monotonic()
         self._layout.curve.clear()
         self._set_state()
@@ -182,16 +195,20 @@ class BlendDialog:
     def _watch(self, message) -> None:
         header = message.header
         if message.type == "preview":
-            self._layout.preview.show_layer(message.rasters["layer"], self._session.place(message))
+            self._layout.preview.show_layers(*self._shown(), (message.rasters["layer"], self._series.place(message)))
         elif message.type == "progress":
             if not self._begun:
                 self._begun = True
                 self._set_state()
             self._layout.curve.add(header["evaluation"], header["evaluations"], header["loss"])
 
+    def _shown(self) -> list[tuple[Raster, Rect]]:
+        """The layers that are done."""
+        return [(rasters.shown(result.rasters["layer"]), box) for _number, result, box in self._series.results()]
+
     def _advance(self) -> None:
         """The blend's next steps."""
-        if self._moved and self._session.adjust(self._moved):
+        if self._moved and self._series.adjust(self._moved):
             self._moved = {}
         try:
             while (step := next(self._steps)) is not None:
@@ -201,20 +218,22 @@ class BlendDialog:
 
     def _finish(self) -> None:
         self._steps = None
+        self._end_stack()
         if self._keep:
+            self._untold = list(self._series.failures)
             self._insert()
             return
-        entry = Entry(self._session, self._chosen)
+        entry = Entry(self._series, self._chosen)
         self._history.add(entry)
         self._show_entry(entry)
         seconds = round(time.monotonic() - self._began)
         self._layout.say(_("Done in {seconds} s. Insert it, or change the controls and blend again.").format(seconds=seconds), 1.0)
 
     def _show_entry(self, entry: Entry) -> None:
-        self._session, self._chosen = entry.session, entry.chosen
-        self._layout.preview.show_layer(rasters.shown(self._result().rasters["layer"]), self._session.place(self._result()))
+        self._series, self._chosen = entry.series, entry.chosen
+        self._layout.preview.show_layers(*self._shown())
         self._strip.follow(entry)
-        self._layout.notice.tell("")
+        self._layout.notice.tell(failed(self._series.failures))
         self._set_state()
 
     @told
@@ -225,14 +244,20 @@ class BlendDialog:
             self._layout.say(entry.about(), 1.0)
 
     def _insert(self) -> None:
-        present, result = self._outlook.options(), self._session.result
+        present = self._outlook.options()
         chosen = replace(self._chosen, output=present.output, hide_source=present.hide_source)
-        insertion.insert(self._image, self._outlook.subject, chosen, result, self._session.place(result))
-        self._session.release()
+        self._untold += insert_all(self._image, self._outlook.subjects, chosen, self._series.results())
+        self._series.release()
         self._inserted = True
         self._dialog.response(Gtk.ResponseType.OK)
 
-    def _end_session(self) -> None:
-        if self._session and not self._history.has(self._session):
-            self._session.close()
-        self._session = self._steps = None
+    def _end_series(self) -> None:
+        if self._series and not self._history.has(self._series):
+            self._series.close()
+        self._series = self._steps = None
+        self._end_stack()
+
+    def _end_stack(self) -> None:
+        if self._stack:
+            self._stack.close()
+        self._stack = None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from blend_protocol.errors import BlendError
+from blend_protocol.framing import Raster
 from dib import options
-from dib.geometry import unscaled
+from dib.geometry import Rect, unscaled
 from dib.gimp.snapshot import Glance, Snapshot, Subject, targets
+from dib.gimp.stack import Whole, part_of, subjects
 from dib.i18n import _
 from dib.job.daemon import command
 from dib.job.request import View
@@ -36,17 +39,20 @@ class Outlook:
 
     Attributes
     ----------
-    subject : follows the layer that is selected
-    snapshot : the image as it was read last; None: it allows no blend
+    subjects : follow the layers that are selected, the lowest first
+    snapshot : the image as it was read last, with the lowest object; None: it allows no blend
     stale : whether it is yet to be read, or read anew
     """
 
-    def __init__(self, image, subject: Subject, config, layout: Layout, idle: Callable[[], bool], changed: Callable[[], None]) -> None:
-        self._image, self.subject, self._config, self._layout = image, subject, config, layout
+    def __init__(
+        self, image, subjects: list[Subject], config, layout: Layout, idle: Callable[[], bool], changed: Callable[[], None]
+    ) -> None:
+        self._image, self.subjects, self._config, self._layout = image, subjects, config, layout
         self._idle, self._changed = idle, changed
         self.snapshot: Snapshot | None = None
         self.stale = True
         self._view: View | None = None
+        self._whole: Whole | None = None  # of several objects: what is seen before any is blended
         self._sketcher: Sketcher | None = None
         self._obstacle: BlendError | None = None  # why there is no snapshot
         self._glance, self._look_at = Glance.of(image), 0.0
@@ -56,8 +62,7 @@ class Outlook:
     def close(self) -> None:
         """Give up the connection and what was read."""
         self.end_sketches()
-        if self.snapshot:
-            self.snapshot.close()
+        self._forget()
 
     def options(self) -> options.Options:
         """The controls as they are."""
@@ -72,18 +77,20 @@ class Outlook:
     def look(self) -> None:
         """Read the image anew."""
         self.stale, self._obstacle = False, None
-        if self.snapshot:
-            self.snapshot.close()
-        self.snapshot = self._view = None
+        self._forget()
         try:
             self._glance = Glance.of(self._image)
-            self.snapshot = Snapshot(self._image, self.subject, self.options())
+            self.snapshot = Snapshot(self._image, self.subjects[0], self.options())
         except BlendError as error:
             self._obstacle = error
             self._layout.say("")
         else:
             size = self._image.get_width(), self._image.get_height()
-            self._layout.preview.set_picture(self.snapshot.picture, self.snapshot.part, (0, 0, *size))
+            if len(self.subjects) > 1:
+                self._whole, part = Whole(self._image), part_of(self._image, self.subjects)
+            else:
+                part = self.snapshot.part
+            self._layout.preview.set_picture(self._read, part, (0, 0, *size))
         self._layout.notice.tell(self.hindrance())
         self._changed()
 
@@ -99,10 +106,11 @@ class Outlook:
         if self._glance == last:
             return False
         if self._idle():
-            if self._glance.chosen != last.chosen and len(self._glance.chosen) == 1:
-                self.subject = Subject.of(self._image, self._glance.chosen[0])
+            if self._glance.chosen != last.chosen and self._glance.chosen:
+                with suppress(BlendError):  # they cannot be blended together: it stays with those before
+                    self.subjects = subjects(self._image, self._glance.chosen)
             if self._glance.valid:
-                self._layout.layers.offer(targets(self._image, self.subject))
+                self._offer_targets()
             self.stale = True
         return True
 
@@ -150,15 +158,32 @@ class Outlook:
 
     def _recall(self) -> None:
         """Set the controls to the call that made the blended layer."""
-        for name, value in self.subject.arguments.items():
+        first = self.subjects[0]
+        for name, value in first.arguments.items() if len(self.subjects) == 1 else ():
             if name == "target-layer":
                 value = self._image.get_layer_by_tattoo(value)
             if value is not None:
                 self._config.set_property(name, value)
-        if self.subject.is_mask(self._config.get_property("mask")):
+        if first.is_mask(self._config.get_property("mask")):
             self._config.set_property("grow", 0)
             self._config.set_property("feather", 0)
-        self._layout.layers.offer(targets(self._image, self.subject))
+        self._offer_targets()
+
+    def _offer_targets(self) -> None:
+        """List the layers that all of the objects can be blended into."""
+        possible = [targets(self._image, subject) for subject in self.subjects]
+        self._layout.layers.offer([layer for layer in possible[0] if all(layer in others for others in possible)])
+
+    def _read(self, part: Rect, scale: float, pasted: bool) -> Raster:
+        if pasted and self._whole is not None:
+            return self._whole.picture(part, scale)
+        return self.snapshot.picture(part, scale, pasted)
+
+    def _forget(self) -> None:
+        for read in (self.snapshot, self._whole):
+            if read is not None:
+                read.close()
+        self.snapshot = self._view = self._whole = None
 
     def _connect(self) -> None:
         self.end_sketches()
@@ -175,6 +200,11 @@ class Outlook:
             self.wish()  # the sketch is of the method before; what to do instead is said
             return
         self._layout.notice.tell("")
-        self._layout.say(_("Ready to blend “{name}”").format(name=self.subject.source.get_name()))
+        name, count = self.subjects[0].source.get_name(), len(self.subjects)
+        if count > 1:
+            text = _("Ready to blend {count} objects from the lowest up, first “{name}”, which is sketched").format(count=count, name=name)
+        else:
+            text = _("Ready to blend “{name}”").format(name=name)
+        self._layout.say(text)
         height, width, _channels = view.source.shape
-        self._layout.preview.show_layer(message.rasters["layer"], unscaled(message.header["box"], view.part, (width, height)))
+        self._layout.preview.show_layers((message.rasters["layer"], unscaled(message.header["box"], view.part, (width, height))))
