@@ -51,7 +51,7 @@ class Progress:
 Observer = Callable[[Progress], Directive | Mapping[str, float] | None]
 
 
-# What a scale takes to begin, in evaluations at the full scale: the features of its pictures, the places that match. Measured on a processor.
+# What a scale takes to begin, in evaluations at the full scale: its features, the places that match. Measured on a processor.
 BEGINNING = 2.0
 
 

@@ -11,6 +11,7 @@ import traceback
 sys.path.insert(0, os.environ["TESTS"])
 import dialog_blending  # noqa: F401 - enters its actions
 import dialog_methods  # noqa: F401 - and this one
+import dialog_setup  # noqa: F401 - and this one
 import dialog_situations  # noqa: F401 - and this one
 import dialog_windows  # noqa: F401 - and this one
 from dialog_scene import ACTIONS

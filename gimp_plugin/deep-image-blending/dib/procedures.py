@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from gi.repository import Gimp
 
-from blend_protocol import keys
+from blend_protocol import keys, runtime
 from blend_protocol.errors import BlendError
 from dib import options
 from dib.gimp import insertion, stack
 from dib.gimp.snapshot import Subject
 from dib.gimp.stack import Lone, Stack, requested
 from dib.i18n import _
+from dib.job import daemon, setup
 from dib.job.kept import Keeper, Kept, waited
 from dib.job.series import Series
 from dib.words import failed
@@ -19,6 +20,8 @@ from dib.words import failed
 def blend(procedure, run_mode, image, drawables, config) -> tuple[Gimp.PDBStatusType, str]:
     """The filter, in any of its run modes. Returns also what could not be blended, a line each, where there are several objects."""
     subjects = stack.subjects(image, _check(image, drawables))
+    if not _is_set_up(run_mode):
+        return Gimp.PDBStatusType.CANCEL, ""
     if run_mode == Gimp.RunMode.INTERACTIVE:
         from dib.ui import dialog
 
@@ -79,6 +82,23 @@ def show_daemon(run_mode) -> Gimp.PDBStatusType:
 
     daemon_window.run()
     return Gimp.PDBStatusType.SUCCESS
+
+
+def _is_set_up(run_mode) -> bool:
+    """Whether there is a blend daemon; a person is offered to install it."""
+    if not daemon.missing():
+        return True
+    if run_mode == Gimp.RunMode.INTERACTIVE and setup.can_install():
+        from dib.ui import setup_window
+
+        return setup_window.run()
+    if daemon.NOTE.is_file() or runtime.sandboxed():
+        return True  # what is wrong with the daemon is told when it cannot be started
+    raise BlendError(
+        "not-installed",
+        _("The blend daemon is not installed."),
+        _("Filters > Combine > Blend Daemon… installs it.") if setup.can_install() else _("Run install.sh again."),
+    )
 
 
 def _status(done: bool) -> Gimp.PDBStatusType:
