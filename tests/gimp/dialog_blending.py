@@ -75,14 +75,18 @@ def again():
 
 @action
 def reblend():
+    def learned(dialog):
+        wait_text("state", "Ready to blend “object”, about ")  # from the first blend it is known how long they take
+        begin_and_insert(dialog)
+
     scene = Scene()
-    assert blended(scene, begin_and_insert, iterations=QUICK, grow=6).index(0) == Gimp.PDBStatusType.SUCCESS
+    assert blended(scene, begin_and_insert, preset="painting", style=90, iterations=QUICK, grow=6).index(0) == Gimp.PDBStatusType.SUCCESS
     first = scene.image.get_layers()[0]
     old, width = first.get_tattoo(), first.get_width()
     assert width == 72
     Gimp.Selection.none(scene.image)
     # The preset of the call is overridden by the layer's own, and the layer's alpha, now the mask, has been grown already.
-    result = used(begin_and_insert, lambda: blend(scene.image, first, Gimp.RunMode.INTERACTIVE, preset="paper", grow=6))
+    result = used(learned, lambda: blend(scene.image, first, Gimp.RunMode.INTERACTIVE, preset="paper", grow=6))
     assert result.index(0) == Gimp.PDBStatusType.SUCCESS
     assert scene.names() == BLENDED
     assert scene.image.get_layers()[0].get_tattoo() != old

@@ -91,6 +91,7 @@ def follow():
         screenshot("follow-background", DIALOG)
         order("image.set_selected_layers([image.get_layer_by_name('object')])")
         wait_text("state", "Ready to blend “object”")
+        assert not any(found["name"] == "steps" and found.get("seen") for found in widgets())
         begin(dialog)()
         order("image.select_rectangle(Gimp.ChannelOps.REPLACE, 70, 50, 60, 60)")
         wait_text("state", "The image has changed")
@@ -108,6 +109,7 @@ def one_layer():
     def user(dialog):
         wait_text("notice", "one layer alone")
         assert not widget("main")["sensitive"]
+        assert widget("steps", "Label", text=None)["text"].startswith("1. ")
         screenshot("one-layer", DIALOG)
         press(dialog, "Escape")
 

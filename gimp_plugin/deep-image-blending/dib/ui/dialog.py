@@ -123,10 +123,13 @@ class BlendDialog:
             self._outlook.stale = True
         elif name in ("method", "model"):
             self._outlook.wish()
+        elif name in ("iterations", "working-size", "device"):
+            self._outlook.say_ready()  # it takes another time
         elif name == "preset" and self._layout.has_focus("preset"):
             # Chosen by hand: settings that are loaded bring their own sliders.
             for slider, value in options.sliders_of(config.get_property(name)).items():
                 config.set_property(slider, value)
+            self._outlook.say_ready()
         elif name == "daemon":
             self._outlook.end_sketches()
             self._outlook.wish()
@@ -219,6 +222,7 @@ class BlendDialog:
     def _finish(self) -> None:
         self._steps = None
         self._end_stack()
+        self._learn()
         if self._keep:
             self._untold = list(self._series.failures)
             self._insert()
@@ -228,6 +232,12 @@ class BlendDialog:
         self._show_entry(entry)
         seconds = round(time.monotonic() - self._began)
         self._layout.say(_("Done in {seconds} s. Insert it, or change the controls and blend again.").format(seconds=seconds), 1.0)
+
+    def _learn(self) -> None:
+        """How long it took; of several objects each has a size of its own, so one alone tells."""
+        if len(self._outlook.subjects) == 1 and self._outlook.snapshot is not None:
+            chosen, report = self._chosen, self._result().header["report"]
+            self._outlook.pace.learn(chosen.address, chosen.parameters, self._outlook.pixels(), report)
 
     def _show_entry(self, entry: Entry) -> None:
         self._series, self._chosen = entry.series, entry.chosen

@@ -12,6 +12,7 @@ from dib.ui.controls import Controls
 from dib.ui.layer_list import LayerList
 from dib.ui.model_list import ModelList
 from dib.ui.notice import Notice
+from dib.ui.pictures import Steps
 from dib.ui.preview import Curve, Preview
 
 LOW, HIGH = 160, 530  # px of height that the controls ask for at least, and at most
@@ -41,6 +42,7 @@ class Layout:
         self._main = dialog.get_widget_for_response(Gtk.ResponseType.OK)
         self._main.set_name("main")
         self.preview, self.curve, self.notice, self._bar = Preview(), Curve(), Notice(), Gtk.ProgressBar()
+        self._steps = Steps()
         self._text = Gtk.Label(xalign=0, yalign=0, wrap=True, max_width_chars=40, selectable=True, can_focus=False, name="state")
         # Room for its longest message, so that the window does not jump.
         self._text.set_size_request(-1, self._text.create_pango_layout("\n").get_pixel_size().height)
@@ -83,6 +85,7 @@ class Layout:
         self._dialog.set_response_sensitive(Gtk.ResponseType.OK, possible)
         self._main.set_tooltip_text(about)
         self._again.set_visible(done)
+        self._steps.set_visible(bool(hindrance) and not (read or running or done))
         self._again.set_sensitive(not hindrance)
         rows, uses = self.controls.rows, options.uses(options.method(self._config))
         for name in ("target", "mask", "grow", "feather", "method", *ADVANCED):
@@ -104,6 +107,7 @@ class Layout:
     def _arrange(self) -> None:
         over = Gtk.Overlay()
         over.add(self.preview)
+        over.add_overlay(self._steps)
         over.add_overlay(self.notice)
         left = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
         left.pack_start(over, True, True, 0)

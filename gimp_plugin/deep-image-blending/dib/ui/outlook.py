@@ -14,6 +14,7 @@ from dib.gimp.snapshot import Glance, Snapshot, Subject, targets
 from dib.gimp.stack import Whole, part_of, subjects
 from dib.i18n import _
 from dib.job.daemon import command
+from dib.job.pace import Pace, forecast
 from dib.job.request import View
 from dib.job.sketcher import Sketcher
 from dib.ui.layout import Layout
@@ -41,6 +42,7 @@ class Outlook:
     ----------
     subjects : follow the layers that are selected, the lowest first
     snapshot : the image as it was read last, with the lowest object; None: it allows no blend
+    pace : how long blends take here
     stale : whether it is yet to be read, or read anew
     """
 
@@ -51,6 +53,8 @@ class Outlook:
         self._idle, self._changed = idle, changed
         self.snapshot: Snapshot | None = None
         self.stale = True
+        self.pace = Pace()
+        self._ready = False  # whether a sketch of what was read is shown
         self._view: View | None = None
         self._whole: Whole | None = None  # of several objects: what is seen before any is blended
         self._sketcher: Sketcher | None = None
@@ -76,13 +80,14 @@ class Outlook:
 
     def look(self) -> None:
         """Read the image anew."""
-        self.stale, self._obstacle = False, None
+        self.stale, self._ready, self._obstacle = False, False, None
         self._forget()
         try:
             self._glance = Glance.of(self._image)
             self.snapshot = Snapshot(self._image, self.subjects[0], self.options())
         except BlendError as error:
             self._obstacle = error
+            self._layout.preview.clear()
             self._layout.say("")
         else:
             size = self._image.get_width(), self._image.get_height()
@@ -150,6 +155,23 @@ class Outlook:
             self._layout.notice.tell(self.hindrance())  # the former one may have been about a daemon that has gone
             self._layout.say(STATES[state]())
 
+    def say_ready(self) -> None:
+        """Say what is ready to be blended and how long that takes, if a sketch of it is shown."""
+        if not self._ready or self.snapshot is None or not self._idle():
+            return
+        name, count = self.subjects[0].source.get_name(), len(self.subjects)
+        if count > 1:
+            text = _("Ready to blend {count} objects from the lowest up, first “{name}”, which is sketched").format(count=count, name=name)
+        else:
+            text = _("Ready to blend “{name}”").format(name=name)
+        present = self.options()
+        time = forecast(self.pace, present.address, present.parameters, self.pixels(), count)
+        self._layout.say(f"{text}, {time}" if time else text)
+
+    def pixels(self) -> int:
+        """Of the object with its surroundings; there must be a snapshot."""
+        return self.snapshot.part[2] * self.snapshot.part[3]
+
     def end_sketches(self) -> None:
         """End the connection, until another sketch is wished for."""
         if self._sketcher:
@@ -200,11 +222,7 @@ class Outlook:
             self.wish()  # the sketch is of the method before; what to do instead is said
             return
         self._layout.notice.tell("")
-        name, count = self.subjects[0].source.get_name(), len(self.subjects)
-        if count > 1:
-            text = _("Ready to blend {count} objects from the lowest up, first “{name}”, which is sketched").format(count=count, name=name)
-        else:
-            text = _("Ready to blend “{name}”").format(name=name)
-        self._layout.say(text)
+        self._ready = True
+        self.say_ready()
         height, width, _channels = view.source.shape
         self._layout.preview.show_layers((message.rasters["layer"], unscaled(message.header["box"], view.part, (width, height))))

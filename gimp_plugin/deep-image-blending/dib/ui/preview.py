@@ -81,6 +81,11 @@ class Preview(Gtk.Box):
         self._read, self._part, self._canvas, self._layers = read, part, canvas, []
         self._show()
 
+    def clear(self) -> None:
+        """Show nothing."""
+        self._read, self._layers = None, []
+        self._image.clear()
+
     def show_layers(self, *layers: tuple[Raster, Rect]) -> None:
         """Lay layers (uint8 RGBA, of any resolution) over the target, each where its box is on the canvas."""
         self._layers = [(pixbuf(layer), box) for layer, box in layers]
