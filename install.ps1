@@ -53,20 +53,7 @@ if (-not (Get-Command py -ErrorAction SilentlyContinue)) { throw "Python 3.11 or
 Invoke-Step py -3 -c "import sys; sys.exit('Python 3.11 or newer is needed.' if sys.version_info < (3, 11) else 0)"
 
 New-Item -ItemType Directory -Force $data | Out-Null
-if (Test-Path $command) { & $command stop | Out-Null } # an old daemon must not answer a new plug-in
-if (-not (Test-Path $python)) { Invoke-Step py -3 -m venv $venv }
-$pip = @("-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-$lock = Join-Path $project "requirements.lock"
-Invoke-Step $python @pip --upgrade pip
-& $python -c "import torch" 2>$null
-if ($LASTEXITCODE -ne 0) {
-    Write-Output "Installing PyTorch; this takes some minutes."
-    $pin = (Select-String -Path $lock -Pattern "^torch==").Line
-    Invoke-Step $python @pip $pin # PyPI's build for Windows, which computes on the processor alone
-}
-Invoke-Step $python @pip --constraint $lock "$project[install]"
-Invoke-Step $python @pip --force-reinstall --no-deps $project
-Invoke-Step $command weights
+Invoke-Step py -3 (Join-Path $project "tools\make_venv.py") $venv --weights
 Write-Output "Command: $command"
 
 $profiles = @(Get-Profiles)

@@ -165,10 +165,8 @@ case ${1:-} in
 esac
 
 mkdir -p "$data" "$(dirname "$command")"
-if [ -x "$command" ]; then "$command" stop >/dev/null 2>&1 || true; fi # an old daemon must not answer a new plug-in
-"$project/tools/make_venv.sh" "$venv"
+"$project/tools/make_venv.sh" "$venv" --weights
 ln -sf "$venv/bin/blend-daemon" "$command"
-"$command" weights
 echo "Command: $command"
 case :$PATH: in
 *:"$(dirname "$command")":*) ;;

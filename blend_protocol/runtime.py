@@ -65,6 +65,18 @@ def models_dir() -> Path:
     return _user_dir("BLEND_DAEMON_MODELS_DIR", "DATA", ".local/share", "models")
 
 
+def venv_dir() -> Path:
+    """Folder of the private Python environment that the installer makes for the daemon."""
+    return _user_dir("BLEND_DAEMON_VENV_DIR", "DATA", ".local/share", "venv")
+
+
+def installed_command() -> Path | None:
+    """The blend-daemon in that environment, None if it is not there or not whole: `tools/make_venv.py` writes the stamp last."""
+    name = Path("Scripts/blend-daemon.exe") if sys.platform == "win32" else Path("bin/blend-daemon")
+    command = venv_dir() / name
+    return command if command.exists() and (venv_dir() / "stamp").is_file() else None
+
+
 def log_path() -> Path:
     """The daemon's log file."""
     return state_dir() / "daemon.log"

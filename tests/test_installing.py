@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,15 +67,18 @@ def test_removing_takes_our_settings_and_no_others_from_gimps_profile(home):
 
 
 # Stands for a Python that installs nothing: with it a test sees what is asked for, in seconds.
-PYTHON = """#!/bin/sh
+PYTHON = f"""#!/bin/sh
 case "$*" in
+*/make_venv.py*) exec {sys.executable} "$@" ;;
+"-c import importlib.util"*) echo '[[3, 11], true, "linux", "/usr"]' ;;
 "-m venv "*)
     mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
     printf '#!/bin/sh\\n' >"$3/bin/blend-daemon" && chmod +x "$3/bin/blend-daemon"
     ;;
 "-c import torch") exit 1 ;;
-*" --index-url "*) exit "${NO_INDEX:-0}" ;;
+*" --index-url "*) exit "${{NO_INDEX:-0}}" ;;
 *assemble_plugin.py*) echo "$2" >>"$ASSEMBLED" ;;
+*" pip "*" wheel "*) for last; do [ "$wheels" = - ] && touch "$last/a.whl"; wheels=; [ "$last" != --wheel-dir ] || wheels=-; done ;;
 *" pip "*" install "*) echo "$*" >>"$INSTALLED" ;;
 esac
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -58,9 +57,8 @@ class Run:
 
     def plan(self, costs: list[tuple[int, float]]) -> None:
         """Evaluations to come, as (count, cost of each) for each scale."""
-        self._costs = deque(cost for count, cost in costs for _ in range(count))
-        self._total = self.evaluations + len(self._costs)
-        self._clock.plan(sum(self._costs))
+        self._total = self.evaluations + sum(count for count, _cost in costs)
+        self._clock.plan(costs)
 
     def carry_out(self, steps: Steps) -> Floats:
         """Run a method to its end: the blended colours over the box. Raises Cancelled, and whatever the method raises."""
@@ -75,7 +73,7 @@ class Run:
     def tell(self, step: Step) -> Word:
         """Tell the observer of one step; its word. Raises Cancelled, BlendError `loss-not-finite`."""
         self.evaluations += 1
-        seconds_left = self._clock.advance(self._costs.popleft())
+        seconds_left = self._clock.advance()
         # Each number that is read makes the host wait for the device.
         if self._observe is None and self.evaluations < self._total:
             return None

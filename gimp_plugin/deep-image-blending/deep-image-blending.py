@@ -74,7 +74,7 @@ class DeepImageBlending(Gimp.PlugIn):
     def _blend(self, name):
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, run, None)
         procedure.set_image_types("RGB*, GRAY*")
-        procedure.set_sensitivity_mask(Gimp.ProcedureSensitivityMask.DRAWABLE)
+        procedure.set_sensitivity_mask(Gimp.ProcedureSensitivityMask.DRAWABLE | Gimp.ProcedureSensitivityMask.DRAWABLES)
         procedure.set_menu_label(_("_Deep Image Blending…"))
         procedure.set_documentation(
             _("Blend the selected object into the picture below it"),
@@ -101,6 +101,8 @@ class DeepImageBlending(Gimp.PlugIn):
         procedure.add_layer_argument(argument, _(label), _(blurb), True, flags)
         for argument, label, blurb in (options.MODEL, options.ADDRESS):
             procedure.add_string_argument(argument, _(label), _(blurb), "", flags)
+        argument, label, blurb = options.FAILED
+        procedure.add_string_return_value(argument, _(label), _(blurb), "", flags)
         return procedure
 
 
@@ -127,7 +129,13 @@ def guarded(procedure, work):
         from dib.words import sentence
 
         try:
-            return procedure.new_return_values(work(procedures), None)
+            outcome = work(procedures)
+            status, *told = outcome if isinstance(outcome, tuple) else (outcome,)
+            values = procedure.new_return_values(status, None)
+            for number, text in enumerate(told if status == Gimp.PDBStatusType.SUCCESS else (), start=1):
+                values.remove(number)
+                values.insert(number, GObject.Value(str, text))
+            return values
         except BlendError as error:
             message = sentence(error)
     except ImportError as error:

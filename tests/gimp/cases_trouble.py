@@ -33,12 +33,6 @@ def an_indexed_image_is_refused():
 
 
 @case
-def several_layers_are_refused():
-    image, above, below = picture()
-    refused(image, [above, below], "one layer")
-
-
-@case
 def a_selection_of_everything_is_refused():
     image, _above, _below = picture()
     wide = layer_of(image, "picture.png", 0, 0, "wide")

@@ -36,6 +36,7 @@ class Gimp:
         version, _, bridge = version.partition("-")
         self.bridge = bool(bridge)
         self._work = work
+        self.shared: list[Path] = []  # folders of the machine that GIMP sees besides
         self._root = None if root.own_version() == version else root.ensure(version)
         self.profile = work / "profile"
         self.plug_ins = self.profile / "plug-ins"
@@ -104,10 +105,11 @@ class Gimp:
         bus: bool = False,
         size: str = "1280x1000",
         interpreter: str = "python-fu-eval",
+        patience: int = 0,
         **environment: str,
     ) -> subprocess.CompletedProcess:
         """Run a script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console; of that size;
-        `bus`: on a D-Bus of its own."""
+        `bus`: on a D-Bus of its own; `patience`: s it may take, if not as usual."""
         gimp = ["gimp" if screen else "gimp-console", "-id" if not screen else "-df", "--quit"]
         load = f"exec(open({str(script)!r}).read())" if interpreter == "python-fu-eval" else f'(load "{script}")'
         gimp += [f"--batch-interpreter={interpreter}", "-b", load]
@@ -117,9 +119,9 @@ class Gimp:
         if bus:
             gimp = ["dbus-run-session", "--", *gimp]
         command = [*self._sandbox({**self.environment, **environment}), *gimp]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=180 if screen else 900, env={**os.environ, **self.environment, **environment}
-        )
+        limit = patience or (180 if screen else 900)
+        whole = {**os.environ, **self.environment, **environment}
+        return subprocess.run(command, capture_output=True, text=True, timeout=limit, env=whole)
 
     def _sandbox(self, environment: dict[str, str]) -> list[str]:
         if self._root is None:
@@ -139,8 +141,10 @@ class Gimp:
             "--bind",
             str(self._work),
             str(self._work),
-            "--clearenv",
         ]
+        for folder in self.shared:
+            command += ["--ro-bind", str(folder), str(folder)]
+        command.append("--clearenv")
         for name, value in environment.items():
             command += ["--setenv", name, value]
         return command

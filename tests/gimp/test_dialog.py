@@ -57,6 +57,11 @@ def test_blend_again_replaces_the_result_before_it_is_inserted(use_dialog):
     assert use_dialog("again") == "ok"
 
 
+@pytest.mark.bridge
+def test_several_objects_are_one_blend_with_one_undo_and_a_list_of_what_failed(use_dialog):
+    assert use_dialog("several") == "ok"
+
+
 def test_called_on_a_blended_layer_it_replaces_that_with_the_same_settings(use_dialog):
     assert use_dialog("reblend") == "ok"
 

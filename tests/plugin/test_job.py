@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from scripted_daemon import ScriptedDaemon, accepted, progress
+from scripted_daemon import ScriptedDaemon, accepted, progress, result
 
 from blend_protocol import runtime
 from blend_protocol.errors import BlendError
@@ -16,6 +16,7 @@ from dib import options
 from dib.job import kept
 from dib.job.history import LIMIT, Entry, History
 from dib.job.request import Request, View
+from dib.job.series import Series
 from dib.job.session import Session
 from dib.job.sketcher import Sketcher
 
@@ -28,6 +29,23 @@ def raster(height: int, width: int) -> Raster:
 
 
 REQUEST = Request(raster(4, 6), raster(20, 30), None, (3, 2), (100, 200))
+
+
+class Thing:
+    """One object of a series, which notes what is laid."""
+
+    def __init__(self, name: str, trouble: BlendError | None = None) -> None:
+        self.label = {"image": "a.xcf", "layer": name}
+        self.laid: list[tuple[int, int, int, int]] = []
+        self._trouble = trouble
+
+    def request(self) -> Request:
+        if self._trouble:
+            raise self._trouble
+        return REQUEST
+
+    def lay(self, result: Message, box: tuple[int, int, int, int]) -> None:
+        self.laid.append(box)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +68,7 @@ def until(truth: Callable[[], object], step: Callable[[], object] = lambda: None
         time.sleep(0.002)
 
 
-def lived(session: Session) -> list[tuple[str, float]]:
+def lived(session: Session | Series) -> list[tuple[str, float]]:
     """What a session says until its end."""
     said = []
     for step in session.follow():
@@ -111,6 +129,78 @@ def test_a_running_session_is_steered_and_cancelled(path):
         assert len(there.sent("finish")) == 1
 
 
+def test_several_objects_are_one_blend_with_one_progress(path):
+    things = [Thing("lower"), Thing("upper")]
+    with ScriptedDaemon(path) as there:
+        series = Series(things, PARAMETERS, there.address)
+        said = lived(series)
+        assert [(number, box) for number, _result, box in series.results()] == [(0, (103, 202, 6, 4)), (1, (103, 202, 6, 4))]
+        series.release()
+        until(lambda: len(there.sent("release")) == 2)
+        series.close()
+        assert [message.header["label"]["layer"] for message in there.sent("submit")] == ["lower", "upper"]
+    assert [thing.laid for thing in things] == [[(103, 202, 6, 4)]] * 2
+    assert (series.failures, series.result is not None) == ([], True)
+    texts = [text for text, _fraction in said]
+    assert texts[0].startswith("Object 1 of 2: ")
+    assert texts[-1].startswith("Object 2 of 2: ")
+    fractions = [fraction for _text, fraction in said]
+    assert fractions == sorted(fractions)
+    assert {0.25, 0.75} <= set(fractions)
+
+
+def test_what_fails_of_several_is_left_out_and_noted(path):
+    trouble = BlendError("object-outside", "Outside.", "")
+
+    def play(message: Message) -> Iterator[Message]:
+        if message.header["label"]["layer"] == "refused":
+            yield from failing(message)
+        else:
+            yield accepted(message)
+            yield result(message)
+
+    with ScriptedDaemon(path, play=play) as there:
+        series = Series([Thing("away", trouble), Thing("good"), Thing("refused")], PARAMETERS, there.address)
+        lived(series)
+        series.close()
+    assert [(name, error.code) for name, error in series.failures] == [("away", "object-outside"), ("refused", "out-of-memory")]
+    assert [number for number, _result, _box in series.results()] == [1]
+
+
+def test_if_all_of_several_fail_that_is_the_error(path):
+    with ScriptedDaemon(path, play=failing) as there:
+        series = Series([Thing("one"), Thing("two")], PARAMETERS, there.address)
+        with pytest.raises(BlendError, match="No room"):
+            lived(series)
+        series.close()
+        assert len(there.sent("submit")) == 2
+
+
+def test_without_a_daemon_not_every_object_is_tried(monkeypatch):
+    monkeypatch.setattr("blend_protocol.client.FAR", 0.05)
+    things = [Thing("one"), Thing("two")]
+    series = Series(things, PARAMETERS, "ipc:///nowhere/at/all")
+    with pytest.raises(BlendError) as error:
+        lived(series)
+    series.close()
+    assert error.value.code == "daemon-unreachable"
+    assert series.failures == []
+
+
+def test_several_that_are_stopped_keep_what_is_done(path):
+    with ScriptedDaemon(path) as there:
+        series = Series([Thing("first"), Thing("second"), Thing("third")], PARAMETERS, there.address, lambda message: None)
+        steps = series.follow()
+        until(lambda: "Object 1 of 3: Blending" in str(next(steps)))
+        series.finish()
+        for _step in steps:
+            series.wait(0.01)
+        series.close()
+        assert len(there.sent("finish")) == len(there.sent("submit")) == 1
+    assert [number for number, _result, _box in series.results()] == [0]
+    assert [name for name, _error in series.failures] == ["second", "third"]
+
+
 def test_without_a_model_there_is_no_session():
     with pytest.raises(BlendError, match="no model chosen"):
         Session(REQUEST, {"method": options.NO_MODEL}, LABEL)
@@ -167,20 +257,20 @@ def test_a_daemon_that_does_not_answer_is_trouble_of_its_own():
 def test_a_blend_of_before_tells_its_settings(path):
     chosen = options.Options("layer-below", None, "selection", 0, 0, "new-layer", True, None, PARAMETERS)
     with ScriptedDaemon(path) as there:
-        session = Session(REQUEST, PARAMETERS, LABEL, there.address)
-        lived(session)
-        session.close()
-    assert Entry(session, chosen).about() == "Deep blending, Draft, Style 50, Content 50, Colour 50, Seam 50"
+        series = Series([Thing("object")], PARAMETERS, there.address)
+        lived(series)
+        series.close()
+    assert Entry(series, chosen).about() == "Deep blending, Draft, Style 50, Content 50, Colour 50, Seam 50"
 
 
 def test_of_too_many_blends_the_oldest_go_first():
     history = History()
-    sessions = [Session(REQUEST, PARAMETERS, LABEL) for _number in range(LIMIT + 2)]
-    for session in sessions:
-        history.add(Entry(session, None))
-    assert [entry.session for entry in history.entries] == sessions[2:]
-    assert history.has(sessions[2])
-    assert not history.has(sessions[1])
+    made = [Series([Thing("object")], PARAMETERS) for _number in range(LIMIT + 2)]
+    for series in made:
+        history.add(Entry(series, None))
+    assert [entry.series for entry in history.entries] == made[2:]
+    assert history.has(made[2])
+    assert not history.has(made[1])
 
 
 @pytest.mark.parametrize(

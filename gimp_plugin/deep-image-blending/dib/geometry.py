@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 Rect = tuple[int, int, int, int]
 
 
@@ -10,6 +12,12 @@ def intersection(a: Rect, b: Rect) -> Rect | None:
     x, y = max(a[0], b[0]), max(a[1], b[1])
     right, bottom = min(a[0] + a[2], b[0] + b[2]), min(a[1] + a[3], b[1] + b[3])
     return (x, y, right - x, bottom - y) if right > x and bottom > y else None
+
+
+def union(rects: Sequence[Rect]) -> Rect:
+    """The smallest rectangle that holds them all; there must be one."""
+    x, y = min(rect[0] for rect in rects), min(rect[1] for rect in rects)
+    return x, y, max(rect[0] + rect[2] for rect in rects) - x, max(rect[1] + rect[3] for rect in rects) - y
 
 
 def grown(rect: Rect, margin: int, inside: Rect) -> Rect:

@@ -85,6 +85,7 @@ HIDE = ("hide-source", "Hi_de the source", "Hide the source layer, whose surroun
 MODEL = ("model", "Mode_l", "Name of the learned model, with the method of that name")
 TARGET_LAYER = ("target-layer", "Layer", "The layer to blend into")
 ADDRESS = ("daemon", "Daemon", "Name or address of a blend daemon; empty: this computer's own, started when needed")
+FAILED = ("failed", "Failed", "Which of several objects could not be blended and why, a line each; empty: none")
 JOB = ("job", "Blend", "Id of the blend; empty: the one that was finished last")
 
 NO_MODEL = "model:"  # the method while none is chosen

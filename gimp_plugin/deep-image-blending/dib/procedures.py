@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gi.repository import Gimp
 
-from blend_protocol import keys
+from blend_protocol import keys, runtime
 from blend_protocol.errors import BlendError
 from dib import options
-from dib.gimp import insertion
-from dib.gimp.snapshot import Snapshot, Subject
+from dib.gimp import insertion, stack
+from dib.gimp.snapshot import Subject
+from dib.gimp.stack import Lone, Stack, requested
 from dib.i18n import _
+from dib.job import daemon, setup
 from dib.job.kept import Keeper, Kept, waited
-from dib.job.session import Session
+from dib.job.series import Series
+from dib.words import failed
 
 
-def blend(procedure, run_mode, image, drawables, config) -> Gimp.PDBStatusType:
-    """The filter, in any of its run modes."""
-    subject = Subject.of(image, _check(image, drawables))
+def blend(procedure, run_mode, image, drawables, config) -> tuple[Gimp.PDBStatusType, str]:
+    """The filter, in any of its run modes. Returns also what could not be blended, a line each, where there are several objects."""
+    subjects = stack.subjects(image, _check(image, drawables))
+    if not _is_set_up(run_mode):
+        return Gimp.PDBStatusType.CANCEL, ""
     if run_mode == Gimp.RunMode.INTERACTIVE:
         from dib.ui import dialog
 
-        return _status(dialog.run(procedure, image, subject, config))
-    chosen = options.read(config, run_mode == Gimp.RunMode.WITH_LAST_VALS)
+        inserted, failures = dialog.run(procedure, image, subjects, config)
+    else:
+        inserted, failures = True, _blend(image, subjects, options.read(config, run_mode == Gimp.RunMode.WITH_LAST_VALS))
+    if failures and run_mode != Gimp.RunMode.NONINTERACTIVE:
+        Gimp.message(failed(failures))
+    return _status(inserted), failed(failures)
+
+
+def _blend(image, subjects: list[Subject], chosen: options.Options) -> list[tuple[str, BlendError]]:
+    """Blend without a window. Returns what could not be blended, and why."""
     Gimp.progress_init(_("Deep Image Blending"))
     Gimp.progress_set_text(_("Reading the layers"))
-    snapshot = Snapshot(image, subject, chosen)
+    several = Stack(image, subjects, chosen) if len(subjects) > 1 else None
+    alone = Lone(subjects[0], lambda: requested(image, subjects[0], chosen))
+    series = Series(several.objects if several else [alone], chosen.parameters, chosen.address)
     try:
-        request = snapshot.request()
-    finally:
-        snapshot.close()
-    session = Session(request, chosen.parameters, subject.label(), chosen.address)
-    try:
-        for step in session.follow():
+        for step in series.follow():
             if step is None:
-                session.wait(0.1)
+                series.wait(0.1)
             else:
                 text, fraction = step
                 Gimp.progress_set_text(text)
                 Gimp.progress_update(fraction)
-        insertion.insert(image, subject, chosen, session.result, session.place(session.result))
-        session.release()
+        failures = series.failures + stack.insert_all(image, subjects, chosen, series.results())
+        series.release()
     finally:
-        session.close()
+        series.close()
+        if several:
+            several.close()
         Gimp.progress_end()
-    return Gimp.PDBStatusType.SUCCESS
+    return failures
 
 
 def recover(run_mode, image, config) -> Gimp.PDBStatusType:
@@ -74,6 +84,23 @@ def show_daemon(run_mode) -> Gimp.PDBStatusType:
     return Gimp.PDBStatusType.SUCCESS
 
 
+def _is_set_up(run_mode) -> bool:
+    """Whether there is a blend daemon; a person is offered to install it."""
+    if not daemon.missing():
+        return True
+    if run_mode == Gimp.RunMode.INTERACTIVE and setup.can_install():
+        from dib.ui import setup_window
+
+        return setup_window.run()
+    if daemon.NOTE.is_file() or runtime.sandboxed():
+        return True  # what is wrong with the daemon is told when it cannot be started
+    raise BlendError(
+        "not-installed",
+        _("The blend daemon is not installed."),
+        _("Filters > Combine > Blend Daemon… installs it.") if setup.can_install() else _("Run install.sh again."),
+    )
+
+
 def _status(done: bool) -> Gimp.PDBStatusType:
     return Gimp.PDBStatusType.SUCCESS if done else Gimp.PDBStatusType.CANCEL
 
@@ -96,16 +123,18 @@ def _recover(kept: Kept, image) -> None:
     kept.release()
 
 
-def _check(image, drawables) -> Any:
-    if len(drawables) != 1:
-        raise BlendError("one-layer", _("Deep Image Blending works on one layer."), _("Select just the layer that holds the object."))
-    layer = drawables[0]
-    if isinstance(layer, Gimp.LayerMask):
-        layer = Gimp.Layer.from_mask(layer)
-    if not isinstance(layer, Gimp.Layer):
-        raise BlendError("not-a-layer", _("This is a channel, not a layer."), _("Select the layer that holds the object."))
+def _check(image, drawables) -> list[Gimp.Layer]:
+    """The layers that the filter was called on. Raises BlendError if it cannot be."""
+    layers = []
+    for drawable in drawables:
+        layer = Gimp.Layer.from_mask(drawable) if isinstance(drawable, Gimp.LayerMask) else drawable
+        if not isinstance(layer, Gimp.Layer):
+            raise BlendError("not-a-layer", _("This is a channel, not a layer."), _("Select the layer that holds the object."))
+        layers.append(layer)
+    if not layers:
+        raise BlendError("no-layer", _("No layer is selected."), _("Select the layer that holds the object."))
     if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
         raise BlendError("indexed", _("The image is indexed: it can hold no blended colours."), _("Choose Image > Mode > RGB first."))
     if image.get_floating_sel() is not None:
         raise BlendError("floating", _("There is a floating selection."), _("Anchor it or make it a new layer first (Layer menu)."))
-    return layer
+    return layers

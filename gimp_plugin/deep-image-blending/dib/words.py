@@ -6,6 +6,8 @@ words stand, which are more exact.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from blend_protocol.errors import BlendError
 from dib.i18n import _
 
@@ -53,6 +55,16 @@ SENTENCES = (  # (code, what a translation says)
     ("daemon-not-running", "No blend daemon runs, and a Flatpak cannot start one. Run “blend-daemon start” in a terminal, and try again."),
     ("worker-loading", "The blend daemon is still loading its network. Ask again in a moment."),
     ("unforeseen", "The computation met an error that should not happen. Please report it with the daemon's log."),
+    ("disk-full", "There is not enough room on the disk."),
+    ("no-network", "What is to be installed could not be fetched. Connect this computer to the network, and press Install again."),
+    ("venv-missing", "Python's own module venv is missing. On Debian and Ubuntu, run “sudo apt install python3-venv” in a terminal."),
+    ("python-missing", "Python 3.11 or newer is needed. Install it from your system's packages or from python.org."),
+    ("torch-large", "The small build of PyTorch cannot be reached. The large one serves as well, and takes 5.7 GB. Press again for it."),
+    ("install-failed", "The installation has failed; the log says where."),
+    ("install-running", "It is being installed already. Wait for that to end."),
+    ("setup-failed", "The installation could not be run."),
+    ("interrupted", "The installation was interrupted. Nothing is left half-done."),
+    ("not-installed", "The blend daemon is not installed. Filters > Combine > Blend Daemon… installs it."),
     ("job-cut-off", "The blend was cut off before it had a result. Start it again."),
 )  # fmt: skip
 PLAIN = {
@@ -73,3 +85,9 @@ def sentence(error: BlendError) -> str:
     if text is None or _(text) == text:
         return own
     return _(text) if error.code in PLAIN else f"{_(text)}\n({own})"
+
+
+def failed(failures: Sequence[tuple[str, BlendError]]) -> str:
+    """What could not be blended and why, a line each: (name of the layer, error)."""
+    lines = [f"“{name}”: {sentence(error)}" for name, error in failures]
+    return "\n".join([_("Not blended:"), *lines]) if lines else ""

@@ -9,7 +9,7 @@ from typing import Any
 from dib import options
 from dib.i18n import _
 from dib.job.kept import method_label
-from dib.job.session import Session
+from dib.job.series import Series
 
 LIMIT = 12
 
@@ -20,16 +20,16 @@ class Entry:
 
     Attributes
     ----------
-    session : which has its result
+    series : which has its results
     chosen : the arguments that it was begun with
     """
 
-    session: Session
+    series: Series
     chosen: options.Options
 
     def about(self) -> str:
         """Its settings, in words; sliders as they were in the end."""
-        report: Mapping[str, Any] = self.session.result.header["report"] if self.session.result else {}
+        report: Mapping[str, Any] = self.series.result.header["report"] if self.series.result else {}
         uses = options.uses(self.chosen.parameters["method"])
         labels = {name: _(label).replace("_", "") for name, label, _about in options.SLIDERS}
         sliders = [f"{label} {report[name]:.0f}" for name, label in labels.items() if name in uses and name in report]
@@ -51,14 +51,14 @@ class History:
         """One more; the oldest goes where there are too many."""
         self.entries.append(entry)
         while len(self.entries) > LIMIT:
-            self.entries.pop(0).session.close()
+            self.entries.pop(0).series.close()
 
-    def has(self, session: Session | None) -> bool:
-        """Whether a session's blend is among them."""
-        return any(entry.session is session for entry in self.entries)
+    def has(self, series: Series | None) -> bool:
+        """Whether its blend is among them."""
+        return any(entry.series is series for entry in self.entries)
 
     def close(self) -> None:
         """End the connections."""
         for entry in self.entries:
-            entry.session.close()
+            entry.series.close()
         self.entries = []

@@ -85,6 +85,11 @@ class Session:
                     self._client.ask_status()
                 yield None
 
+    @property
+    def sent(self) -> bool:
+        """Whether the daemon was reached, and the job sent."""
+        return self._job is not None
+
     def place(self, message: Message) -> Rect:
         """Where on the canvas the layer of a `preview` or `result` belongs."""
         x, y, width, height = message.header["box"]

@@ -6,6 +6,7 @@ from gi.repository import GimpUi, GObject, Gtk
 
 from dib import options
 from dib.i18n import _
+from dib.ui import pictures
 
 
 class Controls:
@@ -22,6 +23,7 @@ class Controls:
         self._about[options.ADDRESS[0]] = options.ADDRESS[1:]
         self._labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
         self._numbers, self._small, self._left, self._right = (Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL) for _group in range(4))
+        self._left_end, self._right_end = (Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL) for _group in range(2))
         self._ends = {name: ends for name, *ends in options.ENDS}
         self.rows: dict[str, Gtk.Widget] = {}
 
@@ -57,7 +59,7 @@ class Controls:
         return row
 
     def slider(self, name: str) -> Gtk.Widget:
-        """A slider with a word at each end, and a number beside it."""
+        """A slider with a word and a little picture at each end, and a number beside it."""
         about = self._config.find_property(name)
         step = Gtk.Adjustment(lower=about.minimum, upper=about.maximum, step_increment=1, page_increment=10)
         self._config.bind_property(name, step, "value", GObject.BindingFlags.BIDIRECTIONAL | GObject.BindingFlags.SYNC_CREATE)
@@ -66,12 +68,15 @@ class Controls:
         self._small.add_widget(spin)
         row = self._labelled(name, spin, wide=False)
         low, high = (Gtk.Label(label=_(word), xalign=end) for end, word in ((1, self._ends[name][0]), (0, self._ends[name][1])))
-        for place, (widget, group) in enumerate(((low, self._left), (scale, None), (high, self._right)), start=1):
+        first, last = pictures.end(f"{name}-low"), pictures.end(f"{name}-high")
+        whole = ((low, self._left), (first, self._left_end), (scale, None), (last, self._right_end), (high, self._right))
+        for place, (widget, group) in enumerate(whole, start=1):
             row.pack_start(widget, group is None, True, 0)
             row.reorder_child(widget, place)
             if group is not None:
                 group.add_widget(widget)
-                widget.get_style_context().add_class("dim-label")
+        for word in (low, high):
+            word.get_style_context().add_class("dim-label")
         return row
 
     def check(self, name: str, label: str, explanation: str) -> Gtk.Widget:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gi
 
+gi.require_version("Gdk", "3.0")
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
 from gi.repository import Gdk, GimpUi, Gio, GLib, Gtk
@@ -15,13 +16,14 @@ from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
 from dib.i18n import _
 from dib.job.daemon import command
-from dib.ui import pairing
+from dib.ui import pairing, setup_window
 from dib.ui.callbacks import told
+from dib.ui.page import Page
 from dib.words import sentence
 
 TICK = 500  # ms between questions to the daemon
 TAIL = 16_384  # bytes of the log that are shown
-START, STOP, TEST, PAIR, COPY = 1, 2, 3, 4, 5
+START, STOP, TEST, PAIR, COPY, SETUP = 1, 2, 3, 4, 5, 6
 
 
 def run() -> None:
@@ -46,6 +48,7 @@ class DaemonWindow:
             STOP: _("Sto_p"),
             TEST: _("Self-_Test"),
             PAIR: _("Pa_ir…"),
+            SETUP: _("I_nstallation…"),
             COPY: _("_Copy Report"),
             Gtk.ResponseType.CLOSE: _("C_lose"),
         }
@@ -68,7 +71,7 @@ class DaemonWindow:
         self._timer = GLib.timeout_add(TICK, self._tick)
 
     def run(self) -> None:
-        actions = {START: self._start, STOP: self._stop, TEST: self._test, PAIR: self._pair, COPY: self._copy}
+        actions = {START: self._start, STOP: self._stop, TEST: self._test, PAIR: self._pair, COPY: self._copy, SETUP: self._set_up}
         while (action := actions.get(self._dialog.run())) is not None:
             action()
 
@@ -106,6 +109,11 @@ class DaemonWindow:
         told = pairing.ask(self._dialog)
         if told is not None:
             self._show_report(told)
+
+    @told
+    def _set_up(self) -> None:
+        self._disconnect()
+        setup_window.run(self._dialog)
 
     @told
     def _test(self) -> None:
@@ -163,38 +171,6 @@ class DaemonWindow:
         self._report.show()
         self._pages.set_current_page(1)
         self._report.tell(text)
-
-
-class Page(Gtk.ScrolledWindow):
-    """A text that shows its end.
-
-    Attributes
-    ----------
-    text : what it shows
-    """
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name)
-        self.text = ""
-        self._view = Gtk.TextView(editable=False, monospace=True, wrap_mode=Gtk.WrapMode.WORD_CHAR, left_margin=6, right_margin=6)
-        self._view.connect("size-allocate", self._follow)
-        self._fresh = False
-        self.add(self._view)
-        self.set_shadow_type(Gtk.ShadowType.IN)
-        self.show_all()
-
-    def tell(self, text: str) -> None:
-        """Show another text, and the end of it."""
-        if text != self.text:
-            self.text, self._fresh = text, True
-            self._view.get_buffer().set_text(text)
-
-    def _follow(self, *_room) -> None:
-        """Once a fresh text has its place: where its end is cannot be known before."""
-        if self._fresh and self._view.get_mapped():
-            self._fresh = False
-            down = self.get_vadjustment()
-            GLib.idle_add(lambda: down.set_value(down.get_upper()))
 
 
 def _tail(path: Path) -> str:

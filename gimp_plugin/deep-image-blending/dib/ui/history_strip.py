@@ -47,7 +47,7 @@ class HistoryStrip(Gtk.ScrolledWindow):
 
 
 def _icon(entry: Entry) -> GdkPixbuf.Pixbuf:
-    picture = pixbuf(rasters.shown(entry.session.result.rasters["layer"]))
+    picture = pixbuf(rasters.shown(entry.series.result.rasters["layer"]))
     scale = ICON / max(picture.get_width(), picture.get_height())
     size = max(round(picture.get_width() * scale), 1), max(round(picture.get_height() * scale), 1)
     return picture.scale_simple(*size, GdkPixbuf.InterpType.BILINEAR)

@@ -29,7 +29,7 @@ class Preview(Gtk.Box):
         self._part: Rect = (0, 0, 1, 1)
         self._canvas: Rect = (0, 0, 1, 1)
         self._centre = (0.0, 0.0)
-        self._layer: tuple[GdkPixbuf.Pixbuf, Rect] | None = None
+        self._layers: list[tuple[GdkPixbuf.Pixbuf, Rect]] = []
         self._held = False
         self._grabbed: tuple[float, float, tuple[float, float]] | None = None
         self._size = (0, 0)
@@ -78,12 +78,17 @@ class Preview(Gtk.Box):
         """
         if part != self._part:
             self._centre = (part[0] + part[2] / 2, part[1] + part[3] / 2)
-        self._read, self._part, self._canvas, self._layer = read, part, canvas, None
+        self._read, self._part, self._canvas, self._layers = read, part, canvas, []
         self._show()
 
-    def show_layer(self, layer: Raster, box: Rect) -> None:
-        """Lay a layer (uint8 RGBA, of any resolution) over the target, where `box` is on the canvas."""
-        self._layer = pixbuf(layer), box
+    def clear(self) -> None:
+        """Show nothing."""
+        self._read, self._layers = None, []
+        self._image.clear()
+
+    def show_layers(self, *layers: tuple[Raster, Rect]) -> None:
+        """Lay layers (uint8 RGBA, of any resolution) over the target, each where its box is on the canvas."""
+        self._layers = [(pixbuf(layer), box) for layer, box in layers]
         self._show()
 
     def _hold(self, held: bool) -> None:
@@ -123,12 +128,13 @@ class Preview(Gtk.Box):
             part, scale = around(self._centre, room, self._canvas), 1.0
         else:
             part, scale = self._part, fitting(self._part[2:], room)
-        pasted = self._held or self._layer is None
+        pasted = self._held or not self._layers
         # What is shown enlarged is enlarged by a whole number, so that every pixel can be told.
         picture = pixbuf(self._read(part, min(scale, 1.0), pasted))
         if not pasted:
             picture = picture.copy()  # what is made of bytes cannot be drawn on
-            lay(picture, self._layer[0], self._layer[1], part, min(scale, 1.0))
+            for layer, box in self._layers:
+                lay(picture, layer, box, part, min(scale, 1.0))
         if scale > 1:
             size = picture.get_width() * int(scale), picture.get_height() * int(scale)
             picture = picture.scale_simple(*size, GdkPixbuf.InterpType.NEAREST)
