@@ -13,6 +13,7 @@ import cases_choices  # noqa: F401 - enters its cases
 import cases_kinds  # noqa: F401 - and this one
 import cases_pictures  # noqa: F401 - and this one
 import cases_trouble  # noqa: F401 - and this one
+import cases_window  # noqa: F401 - and this one
 from gi.repository import Gimp
 from inside import CASES, WORK
 
