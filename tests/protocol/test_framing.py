@@ -139,6 +139,7 @@ NAN, INFINITE = float("nan"), float("inf")
 NO_TEXT = [None, 5, [], "x" * 4097]
 NO_WHOLE = [None, True, 1.0, "1", 2**31, -(2**31)]
 NO_NUMBER = [True, "1", [], NAN, INFINITE]
+NO_PAIR = [None, 5, [0], [0, 0, 0], [0, 0.5], [0, True], [0, 2**31]]
 NO_MAPPING = [None, [], "{}", 5]
 WRONG = {
     "job": [*NO_TEXT, "", "short", JOB.upper(), JOB + "0", JOB + "\n"],
@@ -147,8 +148,7 @@ WRONG = {
     "models": [None, {}, "[]", [5], [{}], [{"name": "tint"}], [{"name": "tint", "title": 5}]],
     "results": [None, {}, "[]", [5]],
     "keep": [None, 1, "yes"],
-    "offset": [None, 5, [0], [0, 0, 0], [0, 0.5], [0, True], [0, 2**31]],
-    **dict.fromkeys(["corner", "canvas"], [None, 5, [0], [0, 0, 0], [0, 0.5], [0, True], [0, 2**31]]),
+    **dict.fromkeys(["offset", "corner", "canvas"], NO_PAIR),
     "box": [None, 5, [0, 0, 1], [0, 0, 1, 1, 1], [0, 0, 1, "1"]],
     "parameters": [*NO_MAPPING, *({"style": value} for value in (NAN, INFINITE, None, [], {}, "x" * 4097))],
     "sliders": [*NO_MAPPING, *({"style": value} for value in (NAN, None, "5", True, -1, 101))],
