@@ -3,10 +3,11 @@
     python benchmarks/gimp.py [--version 3.0] [--object 300]
 
 Measures, in GIMP on a virtual screen: from the call to the visible dialog; from a key on a slider, or a change of the mask, to a changed
-preview (screenshots are taken one after another, so the figure is late by up to one of them, whose time is shown); from *Blend* to the job's
-arrival at the daemon and to its first evaluation, what was sent, and how much more memory the plug-in's process took for it than it had with
-the dialog waiting (a relay between the two looks on, for a method of one step and for `deep`); from the call to the new layer beyond the optimisation (a call without a dialog); and how long GIMP itself took to answer another plug-in meanwhile. The last line
-has the time beyond the optimisation.
+preview (screenshots are taken one after another, so the figure is late by up to one of them, whose time is shown); from *Blend* to the
+job's arrival at the daemon and to its first evaluation, what was sent, and how much more memory the plug-in's process took for it than it
+had with the dialog waiting (a relay between the two looks on, for a method of one step and for `deep`); from the call to the new layer
+beyond the optimisation (a call without a dialog); and how long GIMP itself took to answer another plug-in meanwhile. The last line has
+the time beyond the optimisation.
 """
 
 from __future__ import annotations
