@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,16 +178,15 @@ def _attempt(case: Case, tally: _Tally, act: Any) -> Any:
 
 def _submit(client: Client, case: Case, folder: Path) -> tuple[str, Scene]:
     from blend_daemon import files, images
-    from blend_daemon.commands.blend import raster
+    from blend_daemon.commands.blend import submit
 
     scene = images.read_scene(case.source, case.mask, case.target, case.offset)
     height, width, channels = scene.target.raster.shape
     output = case.output(folder)
     files.check_writable(output)
     images.check_format(output, scene.target.raster.dtype, channels, width, height)
-    problem, mask = scene.problem, None if scene.mask is None else raster(scene.mask)
-    given = asdict(Parameters.from_mapping(case.parameters))
-    return client.submit(raster(problem.source), raster(problem.target), mask, problem.offset, given), scene
+    parameters = Parameters.from_mapping(case.parameters)
+    return submit(client, scene.problem.cut(parameters), scene.mask, parameters), scene
 
 
 def _write(output: Path, scene: Scene, message: Message) -> bool:

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from blend_protocol import framing, keys, messages, owner, processes, runtime, transport
@@ -21,6 +21,22 @@ FAR = 10.0  # s that a daemon at an address of the user's is given
 PING = 2.0  # s of silence after which the daemon is asked for a sign of life
 SILENCE = 20.0  # s without an answer to that question after which it is taken for dead
 AWAY = 35.0  # s that a daemon on another computer may be out of reach: a cut of 30 s, and the time to connect again
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a target is a part of.
+
+    Attributes
+    ----------
+    corner : (x, y) of the target on the canvas
+    canvas : (width, height)
+    samples : of all of the canvas, where `blend_protocol.scope.samples` asks for some
+    """
+
+    corner: tuple[int, int]
+    canvas: tuple[int, int]
+    samples: Raster | None = None
 
 
 class Client:
@@ -104,6 +120,7 @@ class Client:
         job: str | None = None,
         keep: bool = False,
         label: Mapping[str, str] | None = None,
+        part: Part | None = None,
     ) -> str:
         """Send a job and return its id. Sending the same id again asks for the same job, not for another.
 
@@ -114,11 +131,12 @@ class Client:
         previews : whether to send the blend as it grows
         keep : whether the job is to go on if this client vanishes
         label : {"image": name, "layer": name}, for the list of results
+        part : where the target is on the canvas, if it is a part of it; `offset` and the boxes of the answers are the canvas's
         """
         header = {**self._own(job or uuid.uuid4().hex), "previews": previews, "keep": keep}
         if label:
             header["label"] = {name: text[: messages.LABEL_LIMIT] for name, text in label.items()}
-        return self._send_work("submit", source, target, mask, offset, parameters, header)
+        return self._send_work("submit", source, target, mask, offset, parameters, header, part)
 
     def sketch(self, source: Raster, target: Raster, mask: Raster | None, offset: tuple[int, int], parameters: Mapping[str, Any]) -> str:
         """Ask for a first look at a blend, without the optimiser, and return its id; `sketched` answers, soon also while a job runs.
@@ -272,8 +290,12 @@ class Client:
         offset: tuple[int, int],
         parameters: Mapping[str, Any],
         header: Mapping[str, Any],
+        part: Part | None = None,
     ) -> str:
         rasters = {"source": source, "target": target} | ({} if mask is None else {"mask": mask})
+        if part is not None:
+            header = {**header, "corner": list(part.corner), "canvas": list(part.canvas)}
+            rasters |= {} if part.samples is None else {"samples": part.samples}
         message = Message(type, {**header, "offset": list(offset), "parameters": dict(parameters)}, rasters)
         if self._remote and type == "submit":
             self._jobs[header["job"]] = message

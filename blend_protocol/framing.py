@@ -14,7 +14,7 @@ from typing import Any
 from blend_protocol.errors import BlendError
 from blend_protocol.limits import MAX_PIXELS, MAX_SIDE
 
-VERSION = 4
+VERSION = 5
 MAGIC = b"DIB"
 HEADER_LIMIT = 64 * 1024
 ITEM_SIZE = {"uint8": 1, "uint16": 2, "float32": 4}

@@ -1,4 +1,4 @@
-"""Every message of protocol version 4: who sends it, which fields it must and may have, which rasters it carries."""
+"""Every message of protocol version 5: who sends it, which fields it must and may have, which rasters it carries."""
 
 from __future__ import annotations
 
@@ -78,17 +78,23 @@ class Form:
     optional_rasters: frozenset[str] = frozenset()
 
 
+_PLACE: dict[str, Check] = {"corner": _wholes(2), "canvas": _wholes(2)}  # of a target that is a part of the canvas
 _OWN_JOB: dict[str, Check] = {"job": _id, "owner": _id}
 
 FROM_CLIENT: dict[str, Form] = {
     "hello": Form(),
     "submit": Form(
         {**_OWN_JOB, "offset": _wholes(2), "parameters": _parameters},
-        {"previews": _truth, "keep": _truth, "label": _label},
+        {**_PLACE, "previews": _truth, "keep": _truth, "label": _label},
         frozenset({"source", "target"}),
-        frozenset({"mask"}),
+        frozenset({"mask", "samples"}),
     ),
-    "sketch": Form({"job": _id, "offset": _wholes(2), "parameters": _parameters}, {}, frozenset({"source", "target"}), frozenset({"mask"})),
+    "sketch": Form(
+        {"job": _id, "offset": _wholes(2), "parameters": _parameters},
+        _PLACE,
+        frozenset({"source", "target"}),
+        frozenset({"mask", "samples"}),
+    ),
     "adjust": Form({**_OWN_JOB, "sliders": _sliders}),
     "finish": Form(_OWN_JOB),
     "cancel": Form(_OWN_JOB),

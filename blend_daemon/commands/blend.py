@@ -14,8 +14,10 @@ from blend_protocol.methods import CONSTRAINTS, LOSSES, METHODS, SLIDERS, SOLVER
 from blend_protocol.presets import PRESETS
 
 if TYPE_CHECKING:
+    from blend_daemon.engine import Parameters, Problem
     from blend_daemon.engine.raster.pixels import Box, Raster
     from blend_protocol import framing as wire
+    from blend_protocol.client import Client
 
 Show = Callable[[str, int, int, float, float | None], None]
 
@@ -114,11 +116,12 @@ def run(args: argparse.Namespace) -> int:
     for note in (*scene.notes, *images.losses(args.output, target)):
         say(note)
 
+    problem = scene.problem.cut(parameters)  # what a daemon is sent is what is computed here, too
     with _Bar(args.quiet) as bar:
         outcome = (
-            _here(scene.problem, parameters, bar)
+            _here(problem, parameters, bar)
             if args.daemon is None
-            else _through_daemon(scene.problem, parameters, scene.mask, bar, args.daemon or None)
+            else _through_daemon(problem, parameters, scene.mask, bar, args.daemon or None)
         )
     for note in outcome.report["notes"]:
         say(note)
@@ -160,7 +163,7 @@ def _keep_inputs(args: argparse.Namespace) -> None:
         raise BlendError("output-twice", "Two outputs have the same name.", "Give each a name of its own.")
 
 
-def _here(problem: Any, parameters: Any, bar: _Bar) -> Outcome:
+def _here(problem: Problem, parameters: Parameters, bar: _Bar) -> Outcome:
     from blend_daemon.engine import blend
 
     def observe(progress: Any) -> None:
@@ -180,6 +183,17 @@ def raster(array: Any) -> wire.Raster:
     return Raster(array.dtype.name, array.shape, array.data.cast("B"))
 
 
+def submit(client: Client, problem: Problem, mask: Raster | None, parameters: Parameters) -> str:
+    """Send a problem, cut or whole, with its mask as it was given. Returns the job's id."""
+    from dataclasses import asdict
+
+    from blend_protocol.client import Part
+
+    part = Part(problem.corner, problem.canvas, None if problem.samples is None else raster(problem.samples))
+    given = None if mask is None else raster(mask)
+    return client.submit(raster(problem.source), raster(problem.target), given, problem.offset, asdict(parameters), part=part)
+
+
 def array(raster: wire.Raster) -> Raster:
     """The array in what was received."""
     import numpy as np
@@ -187,9 +201,7 @@ def array(raster: wire.Raster) -> Raster:
     return np.frombuffer(raster.data, raster.dtype).reshape(raster.shape)
 
 
-def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Bar, address: str | None) -> Outcome:
-    from dataclasses import asdict
-
+def _through_daemon(problem: Problem, parameters: Parameters, mask: Raster | None, bar: _Bar, address: str | None) -> Outcome:
     from blend_daemon import COMMAND
     from blend_protocol.client import Client
 
@@ -200,10 +212,7 @@ def _through_daemon(problem: Any, parameters: Any, mask: Raster | None, bar: _Ba
                 bar.say("Starting the blend daemon ...")
                 said = True
             client.wait(0.05)
-        job = client.submit(
-            source=raster(problem.source), target=raster(problem.target), mask=None if mask is None else raster(mask),
-            offset=problem.offset, parameters=asdict(parameters),
-        )  # fmt: skip
+        job = submit(client, problem, mask, parameters)
         try:
             for event in client.follow(job):
                 if event.type == "progress":

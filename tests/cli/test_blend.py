@@ -89,6 +89,20 @@ def test_the_daemon_gives_the_same_bytes(case, fresh_daemon):
     assert fresh_daemon.command("status").returncode == 0, "the daemon that was started on demand goes on"
 
 
+def test_of_a_large_target_a_part_is_computed_and_the_output_is_whole(case, fresh_daemon, coffee):
+    environment = {k: v for k, v in fresh_daemon.environment.items() if k.startswith("BLEND_DAEMON")}
+    canvas = np.ascontiguousarray(np.tile(coffee, (6, 6, 1))[:500, :700])
+    save(case.target, canvas)
+    for method in ("deep", "color-transfer"):
+        assert case.run({}, output=case.folder / "here.png", offset="300,210", method=method).returncode == 0
+        assert case.run(environment, daemon=True, offset="300,210", method=method).returncode == 0
+        assert case.out.read_bytes() == (case.folder / "here.png").read_bytes()
+        changed = (load(case.out) != canvas).any(axis=2)
+        assert changed.any()
+        changed[210 + 8 : 210 + 56, 300 + 16 : 300 + 64] = False
+        assert not changed.any()
+
+
 def test_a_jpeg_is_written_with_a_word_of_warning(case):
     done = case.run(output=case.folder / "out.jpg")
     assert done.returncode == 0

@@ -14,6 +14,7 @@ import cases_kinds  # noqa: F401 - and this one
 import cases_pictures  # noqa: F401 - and this one
 import cases_several  # noqa: F401 - and this one
 import cases_trouble  # noqa: F401 - and this one
+import cases_window  # noqa: F401 - and this one
 from gi.repository import Gimp
 from inside import CASES, WORK
 

@@ -10,6 +10,7 @@ import pytest
 from scripted_daemon import ScriptedDaemon, accepted, progress, result
 
 from blend_protocol import runtime
+from blend_protocol.client import Part
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message, Raster
 from dib import options
@@ -28,7 +29,7 @@ def raster(height: int, width: int) -> Raster:
     return Raster("uint8", (height, width, 4), bytes(4 * height * width))
 
 
-REQUEST = Request(raster(4, 6), raster(20, 30), None, (3, 2), (100, 200))
+REQUEST = Request(raster(4, 6), raster(20, 30), None, (103, 202), Part((100, 200), (640, 480), raster(3, 4)))
 
 
 class Thing:
@@ -91,7 +92,9 @@ def test_a_session_ends_with_the_result_and_where_it_belongs(path):
     assert said[-1][1] == 0.5
     assert "first stage" in said[-1][0]
     (sent,) = there.sent("submit")
-    assert (sent.header["offset"], sent.header["parameters"], sent.header["label"]) == ([3, 2], PARAMETERS, LABEL)
+    assert (sent.header["offset"], sent.header["parameters"], sent.header["label"]) == ([103, 202], PARAMETERS, LABEL)
+    assert (sent.header["corner"], sent.header["canvas"]) == ([100, 200], [640, 480])
+    assert sent.rasters["samples"].shape == (3, 4, 4)
     assert len(there.sent("release")) == 1
 
 
@@ -201,9 +204,9 @@ def test_several_that_are_stopped_keep_what_is_done(path):
     assert [name for name, _error in series.failures] == ["second", "third"]
 
 
-def test_without_a_model_there_is_no_session():
+def test_without_a_model_there_is_nothing_to_ask_for():
     with pytest.raises(BlendError, match="no model chosen"):
-        Session(REQUEST, {"method": options.NO_MODEL}, LABEL)
+        options.parsed({"method": options.NO_MODEL})
 
 
 def test_of_several_wishes_the_newest_is_sketched(path):

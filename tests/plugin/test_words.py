@@ -12,7 +12,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 OURS_TO_AVOID = {
     "raster-invalid", "size-mismatch", "mask-missing", "pair-invalid", "pair-exists", "pair-unknown", "keys", "results-unreadable",
     "already-running", "socket-in-use", "socket-busy", "not-permitted", "metrics-address", "no-such-job", "memory-short", "job-unknown",
-    "solver-too-large", "listen-failed", "socket-failed",
+    "solver-too-large", "target-misplaced", "target-cut-off", "listen-failed", "socket-failed",
 }  # fmt: skip
 
 

@@ -26,6 +26,11 @@ MESSAGES = {
         {"source": Raster("uint16", (1, 1, 3), b"\1\0\2\0\3\0"), "target": GREY, "mask": GREY},
     ),
     "sketch": Message("sketch", {"job": JOB, "offset": [0, 1], "parameters": {"style": 20.5}}, {"source": GREY, "target": GREY}),
+    "submit?": Message(
+        "submit",
+        {**OWN, "offset": [5, 6], "parameters": {}, "corner": [4, 5], "canvas": [600, 400]},
+        {"source": GREY, "target": GREY, "samples": GREY},
+    ),
     "adjust": Message("adjust", {**OWN, "sliders": {"style": 20.5}}),
     "finish": Message("finish", OWN),
     "cancel": Message("cancel", OWN),
@@ -134,6 +139,7 @@ NAN, INFINITE = float("nan"), float("inf")
 NO_TEXT = [None, 5, [], "x" * 4097]
 NO_WHOLE = [None, True, 1.0, "1", 2**31, -(2**31)]
 NO_NUMBER = [True, "1", [], NAN, INFINITE]
+NO_PAIR = [None, 5, [0], [0, 0, 0], [0, 0.5], [0, True], [0, 2**31]]
 NO_MAPPING = [None, [], "{}", 5]
 WRONG = {
     "job": [*NO_TEXT, "", "short", JOB.upper(), JOB + "0", JOB + "\n"],
@@ -142,7 +148,7 @@ WRONG = {
     "models": [None, {}, "[]", [5], [{}], [{"name": "tint"}], [{"name": "tint", "title": 5}]],
     "results": [None, {}, "[]", [5]],
     "keep": [None, 1, "yes"],
-    "offset": [None, 5, [0], [0, 0, 0], [0, 0.5], [0, True], [0, 2**31]],
+    **dict.fromkeys(["offset", "corner", "canvas"], NO_PAIR),
     "box": [None, 5, [0, 0, 1], [0, 0, 1, 1, 1], [0, 0, 1, "1"]],
     "parameters": [*NO_MAPPING, *({"style": value} for value in (NAN, INFINITE, None, [], {}, "x" * 4097))],
     "sliders": [*NO_MAPPING, *({"style": value} for value in (NAN, None, "5", True, -1, 101))],
@@ -177,7 +183,7 @@ def test_nothing_beyond_the_form_is_accepted(name):
     message = MESSAGES[name]
     refused(name, {**message.header, "extra": 1}, message.rasters)
     refused(name, message.header, {**message.rasters, "extra": GREY})
-    for needed in message.rasters.keys() - {"mask"}:
+    for needed in message.rasters.keys() - {"mask", "samples"}:
         refused(name, message.header, {k: v for k, v in message.rasters.items() if k != needed})
 
 

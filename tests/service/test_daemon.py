@@ -18,7 +18,7 @@ from daemons import array, cancelled, goes_on, idle, kept, loaded, raster, until
 from blend_daemon.engine import Parameters, Problem, blend, sketch
 from blend_protocol import client as protocol_client
 from blend_protocol import framing, messages, runtime
-from blend_protocol.client import Client
+from blend_protocol.client import Client, Part
 from blend_protocol.errors import BlendError
 
 OTHER = "0" * 32  # another owner's key
@@ -45,6 +45,31 @@ def test_the_result_is_the_engines_byte_for_byte(daemon, send, cat, coffee, disc
     assert np.array_equal(array(last.rasters["layer"]), here.layer)
     assert tuple(last.header["box"]) == here.box
     assert last.header["report"]["weights"] == here.report["weights"]
+
+
+def test_of_a_large_canvas_a_part_is_enough_and_its_result_is_kept_with_its_place(fresh_daemon, cat, coffee, disc):
+    canvas = np.ascontiguousarray(np.tile(coffee, (6, 6, 1))[:500, :700])
+    parameters = Parameters.from_mapping({**DRAFT, "iterations": 4})
+    whole = Problem.from_arrays(cat, canvas, disc, (300, 210))
+    part = whole.cut(parameters)
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as client:
+        about = Part(part.corner, part.canvas, raster(part.samples))
+        rasters = raster(cat), raster(part.target), raster(disc[:, :, None])
+        job = client.submit(*rasters, (300, 210), {**DRAFT, "iterations": 4}, part=about, keep=True)
+        last = until(client, job, "result")
+        assert np.array_equal(array(last.rasters["layer"]), blend(whole, parameters).layer)
+        wrong = client.submit(*rasters, (300, 210), DRAFT, part=Part((699, 0), (700, 500)))
+        with pytest.raises(BlendError) as error:
+            list(client.follow(wrong))
+        assert error.value.code == "target-misplaced"
+    fresh_daemon.process.terminate()
+    fresh_daemon.process.wait(20)
+    fresh_daemon.start()
+    with Client(fresh_daemon.address) as client:
+        assert [entry["box"] for entry in kept(client)] == [list(whole.box)]
+        client.fetch(job)
+        assert until(client, job, "result").header["box"] == list(whole.box)
 
 
 def test_an_error_of_the_engine_comes_back_as_it_is(daemon, cat, coffee, disc):

@@ -14,12 +14,12 @@ from blend_daemon.engine.poisson.equation import corrected, residual
 from blend_daemon.engine.poisson.solvers import SOLVERS
 from blend_daemon.engine.progress import Directive
 from blend_daemon.engine.raster.colour import statistics, transfer
-from blend_daemon.engine.raster.pixels import Box, Floats, split_alpha, to_float
+from blend_daemon.engine.raster.pixels import Box, Floats
 from blend_daemon.engine.raster.surroundings import Surroundings
 from blend_daemon.engine.run import Run, at_once, in_box
+from blend_protocol.methods import STATISTICS
 
 FEATHER = 0.2  # of the object's greatest depth, over which `alpha` fades when no width is given
-SAMPLES = 1_000_000  # pixels of the target at most that give its colours
 
 
 def copy_paste(run: Run) -> Steps:
@@ -49,15 +49,11 @@ def color_transfer(run: Run) -> Steps:
     """The source with the mean and the spread of the whole target's colours (Reinhard, Ashikhmin, Gooch, Shirley, 2001)."""
     problem = run.problem
     source, _ = problem.source_on(problem.box)
-    height, width = problem.target.shape[:2]
-    stride = max(1, round((height * width / SAMPLES) ** 0.5))
-    colours, opacity = split_alpha(problem.target[::stride, ::stride])
-    outside = problem.mask_on((0, 0, width, height))[::stride, ::stride] == 0
-    seen = outside if opacity is None else outside & (opacity > 0)
-    if not seen.any():  # all that is left of the target lies between the samples
+    colours = problem.palette(STATISTICS)
+    if not len(colours):  # all that is left of the target lies between the samples
         return at_once(run, "colours", source)
     mask = problem.mask_on(problem.box)
-    own, other = statistics(source[mask > 0], mask[mask > 0]), statistics(to_float(colours)[seen])
+    own, other = statistics(source[mask > 0], mask[mask > 0]), statistics(colours)
     return at_once(run, "colours", transfer(source, own, other))
 
 

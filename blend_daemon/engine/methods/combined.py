@@ -12,14 +12,14 @@ from torch import Tensor
 
 from blend_daemon.engine.methods import gaussian_poisson as gp
 from blend_daemon.engine.methods.classical import solve
-from blend_daemon.engine.methods.deep import CONTEXT
 from blend_daemon.engine.methods.transfer import FACTORS, STYLE, stylise
 from blend_daemon.engine.optimise.loop import Step, Steps, Word
-from blend_daemon.engine.painting.harmonise import reach
 from blend_daemon.engine.progress import Directive
 from blend_daemon.engine.raster.pixels import Box
 from blend_daemon.engine.raster.surroundings import Surroundings
 from blend_daemon.engine.run import Run, at_once, in_box, working_size
+from blend_protocol import scope
+from blend_protocol.methods import CONTEXT
 
 
 def poisson_then_style(run: Run) -> Steps:
@@ -63,7 +63,7 @@ def _stylised(run: Run, around: Surroundings, window: Box, content: Tensor) -> G
 
 def gaussian_poisson(run: Run, constraint: Callable[[Run], Steps]) -> Steps:
     """The Gaussian-Poisson equation, with the colours of the method that `constraint` computes at low resolution."""
-    window = run.problem.window(reach(run.problem.pixels))
+    window = run.problem.window(scope.around("gaussian-poisson", run.problem.pixels))
     around = Surroundings.of(run.problem, window, run.device)
     blend = yield from solve(run, around, window)
     problem, size = gp.at_low_resolution(around)

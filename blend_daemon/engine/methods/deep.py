@@ -23,11 +23,10 @@ from blend_daemon.engine.raster.pixels import Box, Floats
 from blend_daemon.engine.raster.problem import Problem
 from blend_daemon.engine.raster.surroundings import Surroundings
 from blend_daemon.engine.run import Run, at_once, in_box, working_size
+from blend_protocol import scope
+from blend_protocol.methods import CONTEXT
 from blend_protocol.presets import Parameters
 
-CONTEXT = 32  # px of target around the mask that the network sees, and whose colours are the object's surroundings
-BANK_PIXELS = 300_000  # of the target around the object, at the working scale, that strokes are taken from
-BANK_MARGIN = 64  # px at least
 GRID = 8  # sizes of pictures are multiples of it, so that the layers' positions meet
 CONTENT, CHROMA, TONE = 0.4, 100.0, 20.0  # weights of the losses, the style's and the histogram's being 1
 FIRST_CHROMA = 5.0  # at 1/4, where the object's new colours are found
@@ -69,9 +68,8 @@ def _painted(run: Run) -> Steps:
     around = Surroundings.of(problem, window, features.device)
     whole = palette(problem)
     height, width = around.mask.shape
-    h, w = working_size(height, width, run.preset.working_pixels)
-    working = (h / height + w / width) / 2
-    bank = Surroundings.of(problem, bank_window(problem, BANK_PIXELS / working**2), features.device)
+    working = working_scale(height, width, run.preset.working_pixels)
+    bank = Surroundings.of(problem, bank_window(run, height, width), features.device)
     # A grey picture in RGB stays grey: one channel is optimised for all three.
     used = slice(1) if _colourless(around.source) and _colourless(around.target) else slice(None)
     steps = zip((0.25, 0.5, 1.0), run.preset.evaluations, (1, 1, 2), (COARSE, COARSE, FINE), strict=True)
@@ -177,12 +175,18 @@ def resized(image: Tensor, factor: float) -> Tensor:
     return F.interpolate(image, size, mode="bilinear", align_corners=False)
 
 
-def bank_window(problem: Problem, most: float) -> Box:
-    """The part of the canvas around the object, of at most so many pixels, that strokes are taken from."""
-    margin = max(BANK_MARGIN, *problem.box[2:])
-    while margin > CONTEXT and problem.window(margin)[2] * problem.window(margin)[3] > most:
-        margin = int(0.9 * margin)
-    return problem.window(margin)
+def working_scale(height: int, width: int, limit: int) -> float:
+    """The factor by which a window of this size becomes one of at most `limit` pixels or so."""
+    h, w = working_size(height, width, limit)
+    return (h / height + w / width) / 2
+
+
+def bank_window(run: Run, height: int, width: int) -> Box:
+    """The part of the canvas around the object that strokes are taken from, for a window of this size.
+
+    It is that of the working size that was asked for, also where memory suffices for less: a target that was cut holds no more.
+    """
+    return scope.bank(run.problem.box, run.problem.canvas, working_scale(height, width, run.parameters.plan().working_pixels))
 
 
 def _colourless(image: Tensor) -> bool:
@@ -213,7 +217,7 @@ def _without(parameters: Parameters) -> list[str]:
 
 def _paper(run: Run) -> Steps:
     problem, preset, features = run.problem, run.preset, run.features
-    canvas = (0, 0, problem.target.shape[1], problem.target.shape[0])
+    canvas = (0, 0, *problem.canvas)
     around = Surroundings.of(problem, canvas, features.device)
     source = torch.where(around.sourced, around.source, around.target)
     height, width = source.shape[1:]

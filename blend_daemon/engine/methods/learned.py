@@ -10,15 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blend_daemon import models
-from blend_daemon.engine.methods.deep import CONTEXT
 from blend_daemon.engine.methods.onnx_network import Network
 from blend_daemon.engine.optimise.loop import Step, Steps
-from blend_daemon.engine.painting.harmonise import reach
 from blend_daemon.engine.progress import Directive
 from blend_daemon.engine.raster.pixels import LUMA
 from blend_daemon.engine.raster.surroundings import Surroundings
 from blend_daemon.engine.run import Run, at_once, in_box
 from blend_daemon.manifest import Manifest
+from blend_protocol import scope
 
 EDGE = 4  # power of the mask's weight: a coarse pixel half outside the object says little about it
 
@@ -34,7 +33,7 @@ def model(run: Run, name: str) -> Steps:
     run.model = f"{name}, sha256 {hashlib.sha256(data).hexdigest()[:16]}"
     if run.device.type != "cpu":
         run.notes.append("Models compute on the CPU.")
-    window = problem.window(max(CONTEXT, reach(problem.pixels)))
+    window = problem.window(scope.around(f"model:{name}", problem.pixels))
     around = Surroundings.of(problem, window)
     # In a transparent target there is nothing but the source to see.
     share = torch.where(around.visible, around.mask, around.unknown.float())

@@ -13,7 +13,7 @@ with these departures:
   the object.
 - Pass 2 keeps the content of the pasted object with weight 1, which is what s is relative to.
 - Of the paper's last steps only the smoothing of chroma is taken, not the synthesis from patches.
-- Matches are found in the `BANK_PIXELS` of the target around the object, what lies behind it included.
+- Matches are found in the part of the target around the object that `deep` takes strokes from, what lies behind it included.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blend_daemon.engine.methods.deep import BANK_PIXELS, CONTEXT, GRID, bank_window, resized
+from blend_daemon.engine.methods.deep import GRID, bank_window, resized, working_scale
 from blend_daemon.engine.network.features import STRIDE, Features
 from blend_daemon.engine.network.losses import content_loss, gram, histogram_loss, positions, sorted_features, style_loss
 from blend_daemon.engine.optimise.loop import Steps, minimise
@@ -39,7 +39,8 @@ from blend_daemon.engine.raster.axes import from_axes, to_axes
 from blend_daemon.engine.raster.filters import guided
 from blend_daemon.engine.raster.pixels import Box, Floats
 from blend_daemon.engine.raster.surroundings import Surroundings
-from blend_daemon.engine.run import Run, in_box, working_size
+from blend_daemon.engine.run import Run, in_box
+from blend_protocol.methods import CONTEXT
 from blend_protocol.presets import Parameters
 
 REFERENCE = "conv4_1"  # of the content, and of the matches of pass 2
@@ -62,9 +63,8 @@ def painterly(run: Run) -> Steps:
     window = fitting(problem.window(CONTEXT), problem.box)
     around = Surroundings.of(problem, window, features.device)
     height, width = around.mask.shape
-    h, w = working_size(height, width, run.preset.working_pixels)
-    working = (h / height + w / width) / 2
-    bank = Surroundings.of(problem, bank_window(problem, BANK_PIXELS / working**2), features.device)
+    working = working_scale(height, width, run.preset.working_pixels)
+    bank = Surroundings.of(problem, bank_window(run, height, width), features.device)
     pasted = torch.where(around.unknown, around.source, around.target)
     calm = calmness(bank.target)
     evaluations = run.preset.evaluations

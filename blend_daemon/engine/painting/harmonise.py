@@ -27,16 +27,16 @@ from blend_daemon.engine.poisson.equation import residual
 from blend_daemon.engine.poisson.multigrid import PoissonSolver
 from blend_daemon.engine.raster.axes import from_axes, to_axes
 from blend_daemon.engine.raster.filters import blur
-from blend_daemon.engine.raster.pixels import split_alpha, to_float
 from blend_daemon.engine.raster.problem import Problem
 from blend_daemon.engine.raster.surroundings import Surroundings
+from blend_protocol.methods import PALETTE
 
 TONES, TONE_WIDTH = 33, 0.1  # lumas at which the target's chroma is known, and the width of what counts as one of them
 LEAST_TONE = 0.3  # weight of all of the target's tones in each of them, so that a rare one does not decide alone
 AMBIENT_LUMA, AMBIENT_CHROMA = 0.25, 0.6  # share of the surroundings' own differences that falls on the object
 AMBIENT_WIDTH = 0.08  # of the object's size, over which the surroundings are averaged; at least AMBIENT_LEAST px
 AMBIENT_LEAST = 6.0
-SAMPLES = 50_000  # pixels of the target that stand for its palette
+SAMPLES = 50_000  # pixels at most whose tones count
 LUMA_SHIFT, CHROMA_SHIFT = 0.4, 0.4  # share of the way that the means move, with the slider in the middle
 BEND = 0.6  # of the luma's curve at most: its slope stays within 1 - BEND and 1 + BEND
 LUMA_RANGE = 0.35  # share of the way back into the target's range, of tones that are darker or brighter than any of its own
@@ -87,20 +87,9 @@ class Start:
     cover: Tensor
 
 
-def reach(pixels: int) -> int:
-    """How far around the mask, in px, the target's pixels count as the object's surroundings."""
-    return int(min(max(0.25 * pixels**0.5, 24), 200))
-
-
 def palette(problem: Problem) -> Tensor:
     """Colours of the target's visible pixels outside the mask, evenly taken, (channels, n)."""
-    height, width = problem.target.shape[:2]
-    stride = max(1, round((height * width / SAMPLES) ** 0.5))
-    colours, opacity = split_alpha(problem.target[::stride, ::stride])
-    seen = problem.mask_on((0, 0, width, height))[::stride, ::stride] == 0
-    if opacity is not None:
-        seen &= opacity > 0
-    return torch.from_numpy(np.ascontiguousarray(to_float(colours)[seen].T))
+    return torch.from_numpy(np.ascontiguousarray(problem.palette(PALETTE).T))
 
 
 def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int) -> Start:

@@ -93,7 +93,11 @@ def _read(message: Message, device: str) -> tuple[Problem, Parameters, list[str]
         given["device"] = device
     parameters = engine.Parameters.from_mapping(given)
     source, mask, notes = understood_in(rasters["source"], rasters.get("mask"))
-    problem = engine.Problem.from_arrays(source, rasters["target"], mask, tuple(message.header["offset"]))
+    header = message.header
+    canvas = tuple(header["canvas"]) if "canvas" in header else None
+    problem = engine.Problem.from_arrays(
+        source, rasters["target"], mask, tuple(header["offset"]), tuple(header.get("corner", (0, 0))), canvas, rasters.get("samples")
+    )
     return problem, parameters, notes
 
 

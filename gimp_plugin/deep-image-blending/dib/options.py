@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dib.i18n import _
+
 # (name, text, explanation) of each choice; the first is the default unless said otherwise.
 TARGETS = (
     ("layer-below", "Layer below", "Blend into the layer just below the source layer"),
@@ -169,6 +171,16 @@ def method(config: Any) -> str:
     """The method in a procedure's config, by the engine's name; `NO_MODEL` where that lacks the model's."""
     chosen = config.get_property("method") or "deep"
     return f"{NO_MODEL}{config.get_property('model') or ''}" if chosen == "model" else chosen
+
+
+def parsed(parameters: Mapping[str, Any]) -> Any:
+    """The engine's parameters, checked. Raises BlendError `no-model`, `parameter-invalid`."""
+    from blend_protocol.errors import BlendError
+    from blend_protocol.presets import Parameters
+
+    if parameters["method"] == NO_MODEL:
+        raise BlendError("no-model", _("There is no model chosen."), _("Choose one, or another method."))
+    return Parameters.from_mapping(parameters)
 
 
 def uses(method: str) -> frozenset[str]:

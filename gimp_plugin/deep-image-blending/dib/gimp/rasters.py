@@ -47,25 +47,33 @@ def mask(drawable: Gimp.Drawable, rect: Rect, dtype: str, scale: float = 1.0) ->
     return _read(drawable, rect, scale, linear(dtype), dtype, 1)
 
 
-def is_opaque(drawable: Gimp.Drawable) -> bool:
-    """Whether no pixel of the drawable is transparent to any degree, to eight bits, whether or not it has an alpha channel."""
+def visible(drawable: Gimp.Drawable) -> tuple[bool, Rect]:
+    """Whether no pixel of the drawable is transparent to any degree, whether or not it has an alpha channel, and the bounding box of
+    those that are not wholly transparent; all of it where there are none. To eight bits."""
+    width, height = drawable.get_width(), drawable.get_height()
+    whole = (0, 0, width, height)
     if not drawable.has_alpha():
-        return True
-    whole = (0, 0, drawable.get_width(), drawable.get_height())
+        return True, whole
     data = _read(drawable, whole, 1.0, "A u8", "uint8", 1).data
-    return data.count(255) == len(data)
+    above = len(data) - len(data.lstrip(b"\0"))
+    if above == len(data):
+        return False, whole
+    top, bottom = above // width, -(-len(data.rstrip(b"\0")) // width)
+    rows = [data[width * row : width * (row + 1)] for row in range(top, bottom)]
+    left, right = min(width - len(row.lstrip(b"\0")) for row in rows), max(len(row.rstrip(b"\0")) for row in rows)
+    return data.count(255) == len(data), (left, top, right - left, bottom - top)
 
 
-def write(drawable: Gimp.Drawable, raster: Raster, form: str) -> None:
-    """Fill the drawable, which is of the raster's size."""
+def write(drawable: Gimp.Drawable, raster: Raster, form: str, at: tuple[int, int] = (0, 0)) -> None:
+    """Write the raster into the drawable at `at`, (x, y)."""
     height, width, channels = raster.shape
     data = bytes(raster.data)
     assert len(data) == height * width * channels * array(TYPE_CODE[raster.dtype]).itemsize  # GEGL ignores a wrong length silently
     buffer = drawable.get_buffer()
-    buffer.set(Gegl.Rectangle.new(0, 0, width, height), form, data)
+    buffer.set(Gegl.Rectangle.new(*at, width, height), form, data)
     buffer.flush()
     del buffer
-    drawable.update(0, 0, width, height)
+    drawable.update(*at, width, height)
 
 
 def shown(raster: Raster) -> Raster:

@@ -13,17 +13,20 @@ from typing import Any
 
 from gi.repository import Gegl, Gimp
 
+from blend_protocol import scope
+from blend_protocol.client import Part
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Raster
+from blend_protocol.methods import CONTEXT
 from dib.geometry import Rect, grown, intersection
 from dib.gimp import rasters
 from dib.i18n import _
 from dib.job.request import Request, View
-from dib.options import Options, recalled
+from dib.options import Options, parsed, recalled
 
 PARASITE = "deep-image-blending"
+NORMAL = (Gimp.LayerMode.NORMAL, Gimp.LayerMode.NORMAL_LEGACY)
 ICON = 64  # px, longer side of what a glance sees
-CONTEXT = 2  # px of the source around the selection: gradients on its edge need the neighbours
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class Snapshot:
         if not image.is_valid() or not subject.source.is_valid():
             raise BlendError("layer-gone", _("The image or the layer is no longer there."), _("Select the object's layer."))
         below = _target_layer(image, subject.source, options)
+        self._parameters = options.parameters
         self._dtype, self._depth = rasters.depth_of_colours(image), rasters.depth(image)
         self._canvas: Rect = (0, 0, image.get_width(), image.get_height())
         # Two duplicates, because merging filters changes the values of a soft selection.
@@ -125,19 +129,22 @@ class Snapshot:
                 copy.undo_disable()
             Gimp.Selection.none(self._copy)  # filters and masks are merged as a whole
             self._source = _plain(_twin(self._copy, image, subject.source), subject, options)
-            self._selected = _select(self._shape, image, self._source, subject, options)
+            shown = _select(self._shape, image, self._source, subject, options)
+            self._selected = shown is None
             _ok, left, top = self._source.get_offsets()
             self._origin = left, top
-            self._rect = self._masked_rect(subject.source.get_name())
+            self._layer: Rect = (left, top, self._source.get_width(), self._source.get_height())
+            self._rect = self._selected_rect(subject.source.get_name()) if shown is None else self._shown_rect(shown)
             on_canvas = intersection(self._rect, self._canvas)
             if on_canvas is None:
                 raise BlendError("object-outside", _("The object lies outside the image."), _("Move the layer onto the canvas."))
+            self._box = on_canvas
             self.part = grown(on_canvas, max(on_canvas[2:]) // 4 + 16, self._canvas)
             if below is not None:
                 _show_only(self._copy, _twin(self._copy, image, below))
             else:
                 _hide_from(self._copy, self._source)
-            self._target = Gimp.Layer.new_from_visible(self._copy, self._copy, "target")
+            self._target = _as_one_layer(self._copy)
         except BaseException:
             self.close()
             raise
@@ -149,15 +156,36 @@ class Snapshot:
             copy.delete()
 
     def request(self) -> Request:
-        """What to send to the daemon, in full."""
-        x, y, width, height = self._rect
+        """What to send to the daemon: as much of the layers as the method looks at. Raises BlendError for parameters that cannot be."""
+        parameters, canvas = parsed(self._parameters), self._canvas[2:]
+        margin = max(CONTEXT, scope.around(parameters.method, self._rect[2] * self._rect[3]))
+        x, y, width, height = around = grown(self._rect, margin, self._layer)
         left, top = self._origin
+        part, samples = scope.part(parameters, self._box, canvas), scope.samples(parameters)
         return Request(
             rasters.colours(self._source, (x - left, y - top, width, height), self._dtype),
-            rasters.colours(self._target, self._canvas, self._dtype),
-            self._mask(self._rect),
+            rasters.colours(self._target, part, self._dtype),
+            self._mask(around),
             (x, y),
+            Part(part[:2], canvas, self._samples(samples) if samples else None),
         )
+
+    def _samples(self, most: int) -> Raster:
+        """Pixels of the whole target. GIMP itself takes them: here each would bring its tile along, and so all of the picture."""
+        step, (width, height) = scope.stride(self._canvas[2:], most), scope.sampled(self._canvas[2:], most)
+        if step == 1:
+            return rasters.colours(self._target, self._canvas, self._dtype)
+        reduced = self._target.copy()
+        self._copy.insert_layer(reduced, None, 0)
+        Gimp.context_push()
+        try:
+            Gimp.context_set_interpolation(Gimp.InterpolationType.NONE)  # takes the pixel in the middle of each square
+            reduced.resize(width * step, height * step, 0, 0)
+            reduced.scale(width, height, False)
+            return rasters.colours(reduced, (0, 0, width, height), self._dtype)
+        finally:
+            Gimp.context_pop()
+            self._copy.remove_layer(reduced)
 
     def view(self, size: int) -> View:
         """The part, so small that neither side is longer than `size`."""
@@ -181,13 +209,16 @@ class Snapshot:
         # As it is stored: babl needs 0.3 s to find the way from these integers to floats.
         return rasters.mask(self._shape.get_selection(), rect, self._depth, scale)
 
-    def _masked_rect(self, name: str) -> Rect:
-        """The part of the source to send, in pixels of the canvas."""
-        whole = (*self._origin, self._source.get_width(), self._source.get_height())
-        if not self._selected:
-            return whole
+    def _shown_rect(self, shown: Rect) -> Rect:
+        """Where the object is, in pixels of the canvas, for what the source shows."""
+        x, y, width, height = shown
+        # What rounds to nothing in eight bits may be something to the engine.
+        return grown((self._origin[0] + x, self._origin[1] + y, width, height), 1, self._layer)
+
+    def _selected_rect(self, name: str) -> Rect:
+        """Where the object is, in pixels of the canvas, for what is selected."""
         _ok, there, left, top, right, bottom = Gimp.Selection.bounds(self._shape)
-        found = intersection((left, top, right - left, bottom - top), whole) if there else None
+        found = intersection((left, top, right - left, bottom - top), self._layer) if there else None
         if found is None:
             raise BlendError(
                 "nothing-selected",
@@ -196,7 +227,7 @@ class Snapshot:
                 else _("Nothing is left of the mask of “{name}”.").format(name=name),
                 _("Select the object on that layer, or choose the layer that holds the object."),
             )
-        return grown(found, CONTEXT, whole)
+        return found
 
     def _pasted_over(self) -> Gimp.Layer:
         if self._pasted is None:
@@ -210,16 +241,23 @@ class Snapshot:
                 layer.set_opacity(100)
                 layer.set_mode(Gimp.LayerMode.NORMAL)
             pasted.set_offsets(*self._origin)
+            x, y, width, height = self._box
             if self._selected:
                 mask = pasted.create_mask(Gimp.AddMaskType.WHITE)
                 pasted.add_mask(mask)
                 rasters.write(mask, self._mask((*self._origin, pasted.get_width(), pasted.get_height())), rasters.linear(self._depth))
-            self._pasted = Gimp.Layer.new_from_visible(copy, copy, "pasted")
+            cut = copy.duplicate()  # beside the object there is the target alone, and the canvas may be large
+            cut.crop(width, height, x, y)
+            seen = rasters.colours(Gimp.Layer.new_from_visible(cut, cut, "pasted"), (0, 0, width, height), "uint8")
+            cut.delete()
+            self._pasted = self._target.copy()
+            rasters.write(self._pasted, seen, rasters.perceptual(seen.shape[2], "uint8"), (x, y))
         return self._pasted
 
 
-def _select(shape: Gimp.Image, image: Gimp.Image, source: Gimp.Layer, subject: Subject, options: Options) -> bool:
-    """Make the mask the selection of `shape`, a duplicate of the image; False if the alpha of `source` alone is the mask.
+def _select(shape: Gimp.Image, image: Gimp.Image, source: Gimp.Layer, subject: Subject, options: Options) -> Rect | None:
+    """Make the mask the selection of `shape`, a duplicate of the image. Where the alpha of `source` alone is the mask nothing is selected,
+    and the rectangle of what it shows is returned.
 
     `source` is the source in the other duplicate, with filters and mask worked in.
     """
@@ -236,29 +274,41 @@ def _select(shape: Gimp.Image, image: Gimp.Image, source: Gimp.Layer, subject: S
     elif subject.is_mask(options.mask):
         blended = _twin(shape, image, subject.blended)
         shape.select_item(Gimp.ChannelOps.REPLACE, blended.get_mask() or blended)
-    elif options.mask == "selection" and not nothing_selected:
-        pass
-    elif rasters.is_opaque(source):
-        raise BlendError(
-            "mask-missing",
-            _("Nothing is selected, and the layer “{name}” is opaque.").format(name=name)
-            if nothing_selected
-            else _("The layer “{name}” is opaque: it is no mask.").format(name=name),
-            _("Select the object on it coarsely, or make transparent what is around the object."),
-        )
-    elif options.grow or options.feather:
+    elif options.mask == "alpha" or nothing_selected:
+        opaque, shown = rasters.visible(source)
+        if opaque:
+            raise BlendError(
+                "mask-missing",
+                _("Nothing is selected, and the layer “{name}” is opaque.").format(name=name)
+                if nothing_selected
+                else _("The layer “{name}” is opaque: it is no mask.").format(name=name),
+                _("Select the object on it coarsely, or make transparent what is around the object."),
+            )
+        if not options.grow and not options.feather:
+            return shown
         alpha = Gimp.Layer.new_from_drawable(source, shape)
         shape.insert_layer(alpha, None, 0)
         shape.select_item(Gimp.ChannelOps.REPLACE, alpha)
-    else:
-        return False
     if options.grow > 0:
         Gimp.Selection.grow(shape, options.grow)
     elif options.grow < 0:
         Gimp.Selection.shrink(shape, -options.grow)
     if options.feather:
         Gimp.Selection.feather(shape, options.feather)
-    return True
+    return None
+
+
+def _as_one_layer(copy: Gimp.Image) -> Gimp.Layer:
+    """What is visible of the duplicate, as a layer of the canvas's size."""
+    shown = [layer for layer in copy.get_layers() if layer.get_visible()]
+    if len(shown) == 1:
+        (layer,) = shown
+        _ok, *corner = layer.get_offsets()
+        plain = layer.get_mask() is None and layer.get_opacity() == 100 and layer.get_mode() in NORMAL
+        fills = [*corner, layer.get_width(), layer.get_height()] == [0, 0, copy.get_width(), copy.get_height()]
+        if plain and fills and not layer.is_group() and not layer.get_filters():
+            return layer  # a large canvas takes half a second to be put together
+    return Gimp.Layer.new_from_visible(copy, copy, "target")
 
 
 def _plain(twin: Gimp.Layer, subject: Subject, options: Options) -> Gimp.Layer:

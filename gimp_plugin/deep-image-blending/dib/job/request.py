@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from blend_protocol.client import Part
 from blend_protocol.framing import Raster
 from dib.geometry import Rect
 
@@ -14,15 +15,15 @@ class Request:
 
     Attributes
     ----------
-    offset : (x, y) of the source on the target
-    origin : (x, y) of the target on the canvas
+    offset : (x, y) of the source on the canvas
+    part : what of the canvas the target is; None: all
     """
 
     source: Raster
     target: Raster
     mask: Raster | None
     offset: tuple[int, int]
-    origin: tuple[int, int] = (0, 0)
+    part: Part | None = None
 
 
 @dataclass(frozen=True)

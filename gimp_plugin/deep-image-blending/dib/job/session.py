@@ -9,7 +9,6 @@ from typing import Any
 from blend_protocol import messages
 from blend_protocol.client import Client, Message, failure
 from blend_protocol.errors import BlendError
-from dib import options
 from dib.geometry import Rect
 from dib.i18n import _
 from dib.job.daemon import command
@@ -47,9 +46,8 @@ class Session:
         address: str | None = None,
         watch: Callable[[Message], None] | None = None,
     ) -> None:
-        if parameters["method"] == options.NO_MODEL:
-            raise BlendError("no-model", _("There is no model chosen."), _("Choose one, or another method."))
-        self._request, self._parameters, self._label = request, parameters, label
+        self._request: Request | None = request
+        self._parameters, self._label = parameters, label
         self._address, self._watch = address, watch
         self._client: Client | None = None
         self._job: str | None = None
@@ -69,10 +67,7 @@ class Session:
                 said = state
                 yield (_("Starting the blend daemon") if state == "starting" else _("Connecting to the blend daemon")), 0.0
             yield None
-        request = self._request
-        self._job = self._client.submit(
-            request.source, request.target, request.mask, request.offset, self._parameters, self._watch is not None, label=self._label
-        )
+        self._job = self._submit()
         while self.result is None:
             arrived = self._client.pump()
             for message in arrived:
@@ -90,11 +85,19 @@ class Session:
         """Whether the daemon was reached, and the job sent."""
         return self._job is not None
 
+    def _submit(self) -> str:
+        assert self._client
+        request, self._request = self._request, None  # its pixels are not needed any more
+        assert request
+        return self._client.submit(
+            request.source, request.target, request.mask, request.offset, self._parameters,
+            self._watch is not None, label=self._label, part=request.part,
+        )  # fmt: skip
+
     def place(self, message: Message) -> Rect:
         """Where on the canvas the layer of a `preview` or `result` belongs."""
         x, y, width, height = message.header["box"]
-        left, top = self._request.origin
-        return left + x, top + y, width, height
+        return x, y, width, height
 
     def _hear(self, message: Message) -> tuple[str, float] | None:
         header = message.header
