@@ -10,6 +10,11 @@ from skimage.transform import resize
 import blend_daemon.engine  # noqa: F401 - before torch, whose threads it tells how to wait
 
 
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first, so that of several processes none has much to do when the others have ended."""
+    items.sort(key=lambda item: {"gimp": 0, "service": 1}.get(item.path.parent.name, 2))
+
+
 def photo(name: str, height: int, width: int) -> np.ndarray:
     """A photograph of scikit-image's as (height, width, 3) uint8."""
     return np.rint(resize(getattr(data, name)(), (height, width), anti_aliasing=True) * 255).astype(np.uint8)
