@@ -38,7 +38,7 @@ def test_a_pipe_that_nobody_reads_is_refused_and_nothing_is_written(case, monkey
     os.mkfifo(case.folder / "pipe")
     done = quick(case, metadata=case.folder / "pipe")
     assert (done.returncode, case.out.exists()) == (2, False)
-    assert "nobody reads" in done.stderr
+    assert "nobody reads from it. Start what is to read it first." in done.stderr
 
 
 @pytest.mark.parametrize("what", ["output", "layer", "metadata"])
@@ -134,3 +134,4 @@ def test_a_broken_pipe_is_one_line(case):
         said = process.stderr.read()
     assert process.returncode == 2
     assert said.count("\n") == 1
+    assert said.endswith("Broken pipe. Let what reads it read to the end.\n")
