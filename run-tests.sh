@@ -67,4 +67,4 @@ fi
 [ -n "${VENV:-}" ] || check # with the versions that are pinned
 [ $# = 0 ] || exec "$venv/bin/python" -m pytest "$@"
 # Three at a time also where there are two cores: many tests wait, for a daemon, for GIMP or for a network that is cut.
-exec "$venv/bin/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+exec "$venv/bin/python" -m pytest -n 3

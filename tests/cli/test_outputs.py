@@ -54,7 +54,7 @@ def test_a_device_is_written_and_stays_a_device(what, case):
 
 def test_standard_input_and_output(case):
     words = [COMMAND, *case.words(method="copy-paste", source="-", output="-", metadata="/dev/stderr")]
-    done = subprocess.run(words, input=case.source.read_bytes(), capture_output=True, timeout=60)
+    done = subprocess.run(words, input=case.source.read_bytes(), capture_output=True, timeout=300)
     assert done.returncode == 0
     assert quick(case).returncode == 0
     assert np.array_equal(np.array(Image.open(io.BytesIO(done.stdout))), load(case.out))
