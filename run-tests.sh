@@ -28,7 +28,7 @@ if [ "${1:-}" = fast ]; then
     shift
     [ -n "${VENV:-}" ] || check # with the versions that are pinned
     # shellcheck disable=SC2086 # a list of words
-    exec "$venv/bin/python" -m pytest -q "$@" $fast
+    exec "$venv/bin/python" -m pytest -q -n 2 "$@" $fast
 fi
 
 # What is fetched depends on what is run.
@@ -66,8 +66,5 @@ fi
 
 [ -n "${VENV:-}" ] || check # with the versions that are pinned
 [ $# = 0 ] || exec "$venv/bin/python" -m pytest "$@"
-# Side by side what measures no time, then by themselves the daemon and GIMP, which are given times to answer in.
-failed=0
-"$venv/bin/python" -m pytest -n 2 --dist loadfile --ignore tests/service --ignore tests/gimp || failed=1
-"$venv/bin/python" -m pytest tests/service tests/gimp || failed=1
-exit "$failed"
+# Three at a time also where there are two cores: many tests wait, for a daemon, for GIMP or for a network that is cut.
+exec "$venv/bin/python" -m pytest -n 3

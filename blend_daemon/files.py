@@ -21,6 +21,7 @@ STDOUT = Path("-")
 READER = 5.0  # s that a pipe may wait for somebody who reads it
 # Names of what is already open: a regular file behind them is written through them, since whoever opened it reads on there.
 _OPEN = ("/dev/fd/", "/dev/std", "/proc/")
+_REMEDIES = {errno.ENXIO: "Start what is to read it first.", errno.EPIPE: "Let what reads it read to the end."}
 
 
 def same(path: Path) -> str:
@@ -91,7 +92,7 @@ def write(contents: Mapping[Path, bytes]) -> None:
                 _replace(part, path, undo, last=k == len(ready) - 1)
             undo.pop_all()
         except OSError as error:
-            hint = "Free some space or choose another place."
+            hint = _REMEDIES.get(error.errno or 0, "Free some space or choose another place.")
             raise BlendError("output-unwritable", f"{path} could not be written: {error.strerror}.", hint) from error
     for part, _ in ready:
         _backup(part).unlink(missing_ok=True)

@@ -6,8 +6,26 @@ from daemons import Daemon, raster
 from onnx_models import tint, written
 from skimage import data
 from skimage.transform import resize
+from xdist.scheduler import LoadScopeScheduling
 
 import blend_daemon.engine  # noqa: F401 - before torch, whose threads it tells how to wait
+
+
+class LongestFirst(LoadScopeScheduling):
+    """Where several processes share the tests, each takes a file, and of the dialog's, of which each starts a GIMP, one test."""
+
+    def _split_scope(self, nodeid):
+        return nodeid if "/test_dialog.py::" in nodeid else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False
+    return LongestFirst(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first, so that none of the processes has much to do when the others have ended."""
+    items.sort(key=lambda item: {"gimp": 0, "service": 1}.get(item.path.parent.name, 2))
 
 
 def photo(name: str, height: int, width: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from daemons import eventually
+from installed import started
 from pictures import load, save
 
 COMMAND = [sys.executable, "-m", "blend_daemon.cli", "batch"]
@@ -98,11 +99,10 @@ def test_a_run_that_was_killed_goes_on(table, tmp_path):
 
 def test_an_interrupt_says_how_to_go_on(table, tmp_path):
     cases, out = table(*({"name": str(number), "method": "deep", "preset": "paper"} for number in range(3))), tmp_path / "out"
-    words = [*COMMAND, str(cases), "--output", str(out)]
-    run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    eventually(out.exists)
-    run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=60)
+    with started("batch", cases, "--output", out, stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+        eventually(out.exists)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
     # To a shell both are 130. CPython ends itself by the signal, though it was caught, if it came while an import made a dataclass.
     assert run.returncode in (130, -signal.SIGINT)
     assert "goes on where it was" in said

@@ -263,7 +263,7 @@ def test_colours_that_nobody_sees_have_no_say(case, coffee):
 def test_too_little_memory_is_called_that(case):
     limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (1_000_000_000, 1_000_000_000))  # less than PyTorch's libraries
     words = [COMMAND, *case.words(method="copy-paste")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, preexec_fn=limit)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, preexec_fn=limit)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "memory ran out" in done.stderr
     assert not case.out.exists()

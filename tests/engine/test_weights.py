@@ -5,7 +5,6 @@ import onnx
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
 from safetensors.torch import save_file
 
 from blend_daemon.engine.network import weights
@@ -83,6 +82,8 @@ def test_when_nothing_can_be_reached_every_try_is_told(folder, monkeypatch):
 
 
 def test_torchvisions_network_gives_the_same_features():
+    import torchvision  # only here: it takes as long to load as torch itself
+
     torch.manual_seed(0)
     network = torchvision.models.vgg16(weights=None).features.eval()
     ours = Features(weights.from_torchvision({f"features.{k}": v for k, v in network.state_dict().items()}))

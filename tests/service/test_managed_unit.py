@@ -44,6 +44,7 @@ echo "stopped $(show ActiveState) $(show Result) within $(($(date +%s) - began))
 """
 AGAIN = """
 "$DAEMON" -m blend_daemon.cli stop
+for _ in $(seq 100); do [ "$(show ActiveState)" = deactivating ] || break; sleep 0.1; done # systemd hears of the end a moment later
 echo "$(show ActiveState)"
 "$DAEMON" -m blend_daemon.cli start
 echo "$(show ActiveState) $(show MainPID)"
