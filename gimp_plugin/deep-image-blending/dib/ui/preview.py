@@ -162,8 +162,10 @@ class Curve(Gtk.Box):
 
     def add(self, evaluation: int, evaluations: int, loss: float) -> None:
         """One more point."""
-        self._text.set_text(_("Left to improve"))
         self._points.append((evaluation, loss))
+        if len(self._points) == 1:
+            return  # a blend with nothing to paint has one alone, which is no curve
+        self._text.set_text(_("Left to improve"))
         losses = [loss for _, loss in self._points]
         low, high = min(losses), max(losses)
         colour = self.get_style_context().get_color(Gtk.StateFlags.NORMAL)
