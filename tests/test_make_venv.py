@@ -12,8 +12,10 @@ from pathlib import Path
 
 import make_venv
 import pytest
+import pythons
 from assemble_plugin import NAME, pack
 from borrowing import PYTHON
+from telling import Failed, Teller
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCRIPT = PROJECT / "tools/make_venv.py"
@@ -122,9 +124,9 @@ def test_a_disk_that_fills_up_leaves_nothing(place, tmp_path):
 def test_a_python_without_its_module_venv_is_told_what_to_install(place, tmp_path, monkeypatch):
     (tmp_path / "bin/python3").write_text('#!/bin/sh\necho \'[[3, 12], false, "linux", "/usr"]\'\n')
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/nowhere")
-    monkeypatch.setattr(make_venv, "ELSEWHERE", ())
-    with pytest.raises(make_venv.Failed, match="venv is missing") as error:
-        make_venv.find_python()
+    monkeypatch.setattr(pythons, "ELSEWHERE", ())
+    with pytest.raises(Failed, match="venv is missing") as error:
+        pythons.find_python()
     assert "apt install python3-venv" in error.value.hint
 
 
@@ -135,17 +137,17 @@ def test_a_python_without_its_module_venv_is_told_what_to_install(place, tmp_pat
 def test_a_python_that_is_too_old_or_gimps_own_is_not_taken(said, refused, place, tmp_path, monkeypatch):
     (tmp_path / "bin/python3").write_text(f"#!/bin/sh\necho '{said}'\n")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/nowhere")
-    monkeypatch.setattr(make_venv, "ELSEWHERE", ())
-    with pytest.raises(make_venv.Failed, match=f"there is {refused}"):
-        make_venv.find_python()
+    monkeypatch.setattr(pythons, "ELSEWHERE", ())
+    with pytest.raises(Failed, match=f"there is {refused}"):
+        pythons.find_python()
 
 
 def test_an_appimages_python_is_not_taken(place, tmp_path, monkeypatch):
     monkeypatch.setenv("APPDIR", sys.base_prefix)
-    monkeypatch.setattr(make_venv, "ELSEWHERE", (sys.executable,))
+    monkeypatch.setattr(pythons, "ELSEWHERE", (sys.executable,))
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(make_venv.Failed) as error:
-        make_venv.find_python()
+    with pytest.raises(Failed) as error:
+        pythons.find_python()
     assert error.value.code == "python-missing"
 
 
@@ -178,16 +180,16 @@ def test_without_the_small_build_the_large_one_is_asked_for(place, monkeypatch):
     """PyTorch is not there, its builds for processors are not to be had, and others are."""
     if make_venv.large():
         pytest.skip("here the large build is the right one")
-    environment = make_venv.Environment(place, "", make_venv.Teller(True))
+    environment = make_venv.Environment(place, "", Teller(True))
     tried = []
 
     def pip(*words):
         tried.append(words)
         if make_venv.CPU_INDEX in words:
-            raise make_venv.Failed("no-network", "")
+            raise Failed("no-network", "")
 
     monkeypatch.setattr(environment, "_pip", pip)
-    with pytest.raises(make_venv.Failed) as error:
+    with pytest.raises(Failed) as error:
         environment._torch(refuse_large=True)
     assert error.value.code == "torch-large"
     assert "--dry-run" in tried[-1]  # nothing was fetched

@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 import polib
-from make_venv import build_wheel
+from make_venv import FILES, build_wheel
 
 NAME = "deep-image-blending"
 PROJECT = Path(__file__).resolve().parent.parent
@@ -81,7 +81,7 @@ def add_setup(folder: Path) -> bool:
     except subprocess.CalledProcessError:
         folder.rmdir()
         return False
-    for file in (PROJECT / "requirements.lock", PROJECT / "tools/make_venv.py"):
+    for file in (PROJECT / "requirements.lock", *(PROJECT / "tools" / name for name in FILES)):
         shutil.copy(file, folder)
     return True
 

@@ -33,82 +33,21 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pythons import find_python
+from telling import Failed, Teller, disk_full, gigabytes
+
 HERE = Path(__file__).resolve().parent
+FILES = ("make_venv.py", "pythons.py", "telling.py")  # what the plug-in's folder needs to do this
 PACKAGES = ("blend_daemon", "blend_protocol")
-OLDEST = (3, 11)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 SMALL, LARGE = 1_500_000_000, 6_500_000_000  # bytes on disk: with PyTorch's build for processors, with the one for NVIDIA cards
 SPARE = 20_000_000  # bytes; where less is free after a failure, that was why
-WHEELS = {"pip": 2e6, "torch": 2e8, "program": 2.6e8}  # bytes that a step fetches, about; of what it fetches its progress is made
-SHARES = {"python": 0.03, "pip": 0.03, "torch": 0.44, "program": 0.4, "weights": 0.1}  # of the whole
-ELSEWHERE = ("/usr/bin/python3", sys.executable)  # where there may be a Python besides the PATH
 CODES = {"venv-missing": 3, "torch-large": 4}
 UNTOUCHED = {"no-network", "torch-large"}  # codes of failures that leave an older environment as it was: pip fetches first
-# Asked of a Python: its version, whether it can make environments, and where it is from.
-PROBE = (
-    "import importlib.util as u, json, sys, sysconfig; "
-    "print(json.dumps([sys.version_info[:2], all(map(u.find_spec, ('venv', 'ensurepip'))), sysconfig.get_platform(), sys.base_prefix]))"
-)
 NETWORK = re.compile(
     "NewConnectionError|ConnectTimeout|ReadTimeout|NameResolutionError|ProxyError|Temporary failure in name|Network is unreachable"
     "|ConnectionResetError|IncompleteRead|urlopen error"
 )
-
-
-class Failed(Exception):
-    """It cannot go on. `code` is for programs, `hint` says what to do, `log` what a program has said of it."""
-
-    def __init__(self, code: str, message: str, hint: str = "", log: str = "") -> None:
-        super().__init__(message)
-        self.code, self.hint, self.log = code, hint, log
-
-
-class Teller:
-    """Says what is being done: in words, or as events."""
-
-    def __init__(self, events: bool) -> None:
-        self.events = events
-        self._before, self._step, self._fetched, self._file = 0.0, "", 0.0, 0.0
-
-    def step(self, name: str, text: str) -> None:
-        """A step begins."""
-        self._before += SHARES.get(self._step, 0.0)
-        self._step, self._fetched, self._file = name, 0.0, 0.0
-        if self.events:
-            self._emit({"step": name, "text": text})
-            self._emit({"fraction": self._before})
-        elif name == "torch":
-            print(text, flush=True)
-
-    def word(self, text: str) -> None:
-        """What a person should know."""
-        self._emit({"line": text}) if self.events else print(text, flush=True)
-
-    def heard(self, line: str) -> None:
-        """A line that a program has printed."""
-        if not self.events:
-            if self._step == "weights":
-                print(line, flush=True)
-            return
-        progress = re.match(r"Progress (\d+) of (\d+)", line)
-        if progress is None:
-            if self._file:
-                self._fetched, self._file = self._fetched + self._file, 0.0
-            self._emit({"line": line})
-            return
-        self._file = float(progress[1])
-        done = min((self._fetched + self._file) / WHEELS.get(self._step, 1e8), 0.9)
-        self._emit({"fraction": self._before + done * SHARES.get(self._step, 0.0)})
-
-    def end(self, event: dict) -> None:
-        """The last word."""
-        if self.events:
-            self._emit(event)
-        elif "failed" in event:
-            print(f"{event['message']} {event['hint']}".strip(), file=sys.stderr)
-
-    def _emit(self, event: dict) -> None:
-        print(json.dumps(event), flush=True)
 
 
 class Environment:
@@ -186,12 +125,14 @@ class Environment:
             return
         if self._folder.exists():  # its Python has gone, or it was left half-made
             shutil.rmtree(self._folder)
-        need = LARGE if large() else SMALL
         self._folder.parent.mkdir(parents=True, exist_ok=True)
+        self._check_room(LARGE if large() else SMALL)
+        self._run([find_python(), "-m", "venv", self._folder])
+
+    def _check_room(self, need: int) -> None:
         free = shutil.disk_usage(self._folder.parent).free
         if free < need:
             raise disk_full(self._folder, f"{gigabytes(need)} GB are needed there, and {gigabytes(free)} GB are free.")
-        self._run([find_python(), "-m", "venv", self._folder])
 
     def _torch(self, refuse_large: bool) -> None:
         names = "torch(vision)?" if self._extra else "torch"  # the tests compare with torchvision's network
@@ -216,6 +157,7 @@ class Environment:
                     "PyTorch's builds for processors at download.pytorch.org cannot be reached.",
                     "PyPI's build serves as well, but has about 5.7 GB with its libraries for NVIDIA cards.",
                 )
+            self._check_room(LARGE)
             self._tell.word(
                 "Its builds for processors at download.pytorch.org cannot be reached. PyPI's build follows, which serves as well, but\n"
                 "has about 5.7 GB with its libraries for NVIDIA cards. Ctrl+C now if that is too much, and run this again when the\n"
@@ -236,7 +178,7 @@ class Environment:
     def _sum(self) -> str:
         """What the environment depends on, from a checkout and from its wheel the same."""
         digest = hashlib.sha256(f"{self._extra} {self._project if self._extra else ''}\n".encode())
-        files = [self._lock, Path(__file__), *([self._project / "pyproject.toml"] if self._extra else [])]
+        files = [self._lock, *(HERE / name for name in FILES), *([self._project / "pyproject.toml"] if self._extra else [])]
         for file in files:
             digest.update(file.read_bytes())
         if not self._extra:
@@ -329,49 +271,6 @@ def build_wheel(project: Path, into: Path, pip: Callable[..., object]) -> Path:
 def large() -> bool:
     """Whether PyTorch's build for NVIDIA cards is the one for this machine."""
     return sys.platform.startswith("linux") and Path("/dev/nvidiactl").exists()
-
-
-def gigabytes(number: float) -> str:
-    return f"{number / 1e9:.1f}"
-
-
-def disk_full(folder: Path, more: str) -> Failed:
-    return Failed("disk-full", f"There is not enough room on the disk of {folder}. {more}".strip(), "Make room there, and try again.")
-
-
-def find_python() -> str:
-    """A Python that can make an environment which lasts: not one that a GIMP brings along."""
-    names = ["python3", "python3.13", "python3.12", "python3.11", "python"]
-    chosen = os.environ.get("BLEND_DAEMON_PYTHON")
-    found = [chosen] if chosen else [path for path in map(shutil.which, names) if path] + list(ELSEWHERE)
-    if os.name == "nt" and not chosen:
-        launcher = subprocess.run(["py", "-3", "-c", "import sys; print(sys.executable)"], capture_output=True, text=True, check=False)
-        found.insert(0, launcher.stdout.strip()) if launcher.returncode == 0 else None
-    without, seen = "", []
-    for path in dict.fromkeys(found):
-        try:
-            said = subprocess.run([path, "-c", PROBE], capture_output=True, text=True, timeout=30, check=True).stdout
-            version, complete, platform, prefix = json.loads(said)
-        except (OSError, subprocess.SubprocessError, ValueError):
-            continue
-        seen.append(".".join(map(str, version)))
-        brought = platform.startswith("mingw") or (os.environ.get("APPDIR") and prefix.startswith(os.environ["APPDIR"]))
-        if tuple(version) < OLDEST or brought:
-            continue
-        if complete:
-            return path
-        without = without or path
-    if without:
-        raise Failed(
-            "venv-missing",
-            f"Python's own module venv is missing for {without}.",
-            "Install it and try again; on Debian and Ubuntu: sudo apt install python3-venv",
-        )
-    raise Failed(
-        "python-missing",
-        f"Python 3.11 or newer is needed, and there is {', '.join(dict.fromkeys(seen)) or 'none'}.",
-        "Install it from your system's packages or from python.org, and try again.",
-    )
 
 
 @contextlib.contextmanager
