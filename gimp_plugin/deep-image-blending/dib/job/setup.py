@@ -23,7 +23,7 @@ from blend_protocol import processes, runtime
 from blend_protocol.errors import BlendError
 
 SCRIPT = Path(__file__).resolve().parents[2] / "setup/make_venv.py"
-WEIGHTS = 60_000_000  # bytes
+WEIGHTS = 30_000_000  # bytes
 
 
 @dataclass(frozen=True)

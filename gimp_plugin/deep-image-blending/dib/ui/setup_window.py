@@ -152,7 +152,7 @@ class SetupWindow:
             )
         for (sign, label), there, size in self._parts(state):
             sign.set_text("✓" if there == "whole" else "–")  # noqa: RUF001 - a dash
-            label.set_text(f"{STATES[there]()}, {_about(size)}")
+            label.set_text(STATES[there]() if there == "whole" else f"{STATES[there]()}, {_about(size)}")
         if state is not None:
             self._room.set_text(_("Free on that disk: {size}").format(size=_size(state.free)))
         self._large = False
