@@ -12,10 +12,14 @@ import blend_daemon.engine  # noqa: F401 - before torch, whose threads it tells 
 
 
 class LongestFirst(LoadScopeScheduling):
-    """Where several processes share the tests, each takes a file, and of the dialog's, of which each starts a GIMP, one test."""
+    """How several processes share the tests: each takes a file, or one of the dialog's tests, each of which starts a GIMP, or all of
+    the comparison's, which look at one run."""
 
     def _split_scope(self, nodeid):
-        return nodeid if "/test_dialog.py::" in nodeid else nodeid.partition("::")[0]
+        file = nodeid.partition("::")[0]
+        if file.endswith("/test_dialog.py"):
+            return nodeid
+        return file.rpartition("/")[0] if "/comparison/" in file else file
 
 
 def pytest_xdist_make_scheduler(config, log):

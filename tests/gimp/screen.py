@@ -17,8 +17,8 @@ def xdotool(*words):
 
 
 def until(truth, what, patience=60):
-    """Wait until `truth()` is something, and return it."""
-    end = time.time() + patience
+    """Wait until `truth()` is something, and return it. Where much else runs, nothing is sure to come in less than a minute."""
+    end = time.time() + max(patience, 60)
     while time.time() < end:
         found = truth()
         if found:

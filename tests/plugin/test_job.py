@@ -190,8 +190,21 @@ def test_without_a_daemon_not_every_object_is_tried(monkeypatch):
     assert series.failures == []
 
 
+class Endless(ScriptedDaemon):
+    """Its blends end when they are told to."""
+
+    def _answers(self, message: Message) -> Iterator[Message]:
+        if message.type == "submit":
+            yield accepted(message)
+            yield progress(message, 1, 2)
+        elif message.type == "finish":
+            yield result(self.sent("submit")[-1])
+        else:
+            yield from super()._answers(message)
+
+
 def test_several_that_are_stopped_keep_what_is_done(path):
-    with ScriptedDaemon(path) as there:
+    with Endless(path) as there:
         series = Series([Thing("first"), Thing("second"), Thing("third")], PARAMETERS, there.address, lambda message: None)
         steps = series.follow()
         until(lambda: "Object 1 of 3: Blending" in str(next(steps)))

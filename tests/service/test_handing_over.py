@@ -108,9 +108,8 @@ def test_a_job_is_handed_on_once_and_then_fails(fresh_daemon, send):
         until(client, send(client), "result")
 
 
-def test_a_cancel_comes_through_however_many_adjusts_were_before_it(fresh_daemon, send):
-    fresh_daemon.start()
-    with Client(fresh_daemon.address) as client:
+def test_a_cancel_comes_through_however_many_adjusts_were_before_it(daemon, send):
+    with Client(daemon.address) as client:
         job = send(client, LONG)
         until(client, job, "progress")
         worker = client.status()["worker"]
@@ -125,9 +124,8 @@ def test_a_cancel_comes_through_however_many_adjusts_were_before_it(fresh_daemon
         idle(client)
 
 
-def test_an_unknown_slider_is_refused_and_the_job_goes_on(fresh_daemon, send):
-    fresh_daemon.start()
-    with Client(fresh_daemon.address) as client:
+def test_an_unknown_slider_is_refused_and_the_job_goes_on(daemon, send):
+    with Client(daemon.address) as client:
         job = send(client, LONG)
         until(client, job, "progress")
         client.adjust(job, {"style": 10, "unheard": 1})
