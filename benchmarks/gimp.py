@@ -27,7 +27,7 @@ from skimage import data
 
 HERE = Path(__file__).resolve().parent
 TESTS = HERE.parent / "tests/gimp"
-sys.path.insert(0, str(TESTS))
+sys.path[:0] = [str(TESTS), str(HERE.parent / "tools")]
 from harness import DAEMON, Gimp  # noqa: E402 - found by the line above
 
 from blend_protocol import runtime  # noqa: E402

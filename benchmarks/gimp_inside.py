@@ -12,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, os.environ["TESTS"])
-import zmq
 from gi.repository import Gimp
 from inside import WORK, Client, blend, layer_of
 from screen import press, window, xdotool
+
+# isort: split
+import zmq  # found by what `inside` adds to the path
 
 from blend_protocol import runtime
 

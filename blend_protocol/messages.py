@@ -122,7 +122,9 @@ FROM_DAEMON: dict[str, Form] = {
     ),
     "preview": Form({"job": _id, "box": _wholes(4)}, rasters=frozenset({"layer"})),
     "sketched": Form({"job": _id, "box": _wholes(4)}, rasters=frozenset({"layer"})),
-    "result": Form({"job": _id, "box": _wholes(4), "report": _mapping}, rasters=frozenset({"layer"})),
+    "result": Form(
+        {"job": _id, "box": _wholes(4), "report": _mapping}, rasters=frozenset({"layer"}), optional_rasters=frozenset({"start"})
+    ),
     "failed": Form({"code": _text, "message": _text, "hint": _text}, {"job": _id}),
     "cancelled": Form({"job": _id}),
     "models": Form({"models": _models}),

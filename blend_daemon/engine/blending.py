@@ -31,12 +31,14 @@ class Blend:
     ----------
     layer : (height, width, colour channels of the target + 1) raster of the target's dtype; alpha is the mask
     box : (x, y, width, height) of the layer on the target
+    start : what was painted on, as a raster like the layer: the object in the target's light and colours; None where nothing was painted
     report : parameters, weights (the trunk's or the user's model's name; None if the method has none), device, versions, timings, losses,
         and notes for the user (sentences), ready for JSON
     """
 
     layer: Raster
     box: Box
+    start: Raster | None
     report: dict[str, Any]
 
 
@@ -126,4 +128,5 @@ def _attempt(problem: Problem, parameters: Parameters, attempt: _Attempt, began:
         "losses": run.history,
         "notes": run.notes,
     }
-    return Blend(problem.layer(colours), problem.box, report)
+    start = None if run.start is None else problem.layer(run.start)
+    return Blend(problem.layer(colours), problem.box, start, report)

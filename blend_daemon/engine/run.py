@@ -32,6 +32,7 @@ class Run:
     notes : sentences for the user
     evaluations, history : how many were made, and the last losses of each stage
     model : name and digest of the user's model that computes, if one does
+    start : what the paint lies on, over the box, (h, w, channels), once a method that paints has ended
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Run:
         self._clock = Clock()
         self.notes: list[str] = []
         self.model: str | None = None
+        self.start: Floats | None = None
         self.evaluations = 0
         self.history: dict[str, dict[str, float]] = {}
 

@@ -129,3 +129,17 @@ def test_of_a_large_canvas_little_is_looked_at():
         part = scope.part(Parameters(), (2000, 1000, side, side), (6000, 4000))
         assert part[2] * part[3] < most * 1e6
     assert scope.sampled((6000, 4000), 50_000) == (272, 181)
+
+
+def test_what_the_paint_lies_on_comes_with_the_result_where_something_was_painted(cat, coffee, disc):
+    problem = Problem.from_arrays(cat, coffee, disc, (20, 10))
+    painted = blend(problem, wanted("deep", style=100))
+    assert painted.start is not None
+    assert (painted.start.shape, painted.start.dtype) == (painted.layer.shape, painted.layer.dtype)
+    assert np.array_equal(painted.start[..., 3], painted.layer[..., 3])
+    assert (painted.start[..., :3] != painted.layer[..., :3]).any()
+    pasted = blend(problem, wanted("painterly")).start
+    inside = painted.layer[..., 3] > 0
+    assert np.allclose(pasted[inside][:, :3], problem.source_on(problem.box)[0][inside] * 255, atol=0.51)
+    assert blend(problem, wanted("deep", style=0)).start is None
+    assert blend(problem, wanted("poisson")).start is None

@@ -11,6 +11,7 @@ import traceback
 sys.path.insert(0, os.environ["TESTS"])
 import cases_choices  # noqa: F401 - enters its cases
 import cases_kinds  # noqa: F401 - and this one
+import cases_layers  # noqa: F401 - and this one
 import cases_pictures  # noqa: F401 - and this one
 import cases_several  # noqa: F401 - and this one
 import cases_trouble  # noqa: F401 - and this one

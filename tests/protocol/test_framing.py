@@ -48,7 +48,7 @@ MESSAGES = {
     ),
     "preview": Message("preview", {"job": JOB, "box": [1, 2, 2, 1]}, {"layer": LAYER}),
     "sketched": Message("sketched", {"job": JOB, "box": [1, 2, 2, 1]}, {"layer": LAYER}),
-    "result": Message("result", {"job": JOB, "box": [1, 2, 2, 1], "report": {"seed": 1}}, {"layer": LAYER}),
+    "result": Message("result", {"job": JOB, "box": [1, 2, 2, 1], "report": {"seed": 1}}, {"layer": LAYER, "start": LAYER}),
     "failed": Message("failed", {"job": JOB, "code": "mask-empty", "message": "Empty.", "hint": "Select."}),
     "cancelled": Message("cancelled", {"job": JOB}),
     "models!": Message("models", {"models": [{"name": "tint", "title": "A tint"}]}),
@@ -183,7 +183,7 @@ def test_nothing_beyond_the_form_is_accepted(name):
     message = MESSAGES[name]
     refused(name, {**message.header, "extra": 1}, message.rasters)
     refused(name, message.header, {**message.rasters, "extra": GREY})
-    for needed in message.rasters.keys() - {"mask", "samples"}:
+    for needed in message.rasters.keys() - {"mask", "samples", "start"}:
         refused(name, message.header, {k: v for k, v in message.rasters.items() if k != needed})
 
 

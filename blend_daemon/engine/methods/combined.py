@@ -27,6 +27,7 @@ def poisson_then_style(run: Run) -> Steps:
     window = run.problem.window(CONTEXT)
     around = Surroundings.of(run.problem, window, run.device)
     blend = yield from solve(run, around, window)
+    run.start = in_box(blend, window, run.problem.box)
     return in_box((yield from _stylised(run, around, window, blend)), window, run.problem.box)
 
 

@@ -131,6 +131,8 @@ def _painted(run: Run) -> Steps:
             difference = from_axes(torch.cat((luma[:, :1], torch.zeros_like(luma[:, 1:])), dim=1))
         if word is Directive.FINISH:
             break
+    if not unpainted():
+        run.start = in_box(_covering(around, start, tinted()), window, problem.box)
     return blended(difference)
 
 

@@ -93,6 +93,7 @@ def painterly(run: Run) -> Steps:
             run.plan(costs[number:])
         if word is Directive.FINISH:
             break
+    run.start = in_box(pasted, window, problem.box)
     return blended(difference, mask)
 
 

@@ -27,7 +27,8 @@ def blend(message: Message, device: str, observe: Observe) -> Message:
         result = engine.blend(problem, parameters, observe)
         result.report["notes"] += notes
         header = {"job": message.header["job"], "box": list(result.box), "report": result.report}
-        return Message("result", header, {"layer": _raster(result.layer)})
+        start = {} if result.start is None else {"start": _raster(result.start)}
+        return Message("result", header, {"layer": _raster(result.layer), **start})
 
     return _answered(message, compute)
 

@@ -45,6 +45,11 @@ PRESETS = (
 OUTPUTS = (
     ("new-layer", "New layer", "A new layer above the source, as soft at its edge as the mask"),
     ("new-layer-with-mask", "New layer with a layer mask", "A new layer above the source, whose edge can be painted on its mask"),
+    (
+        "layers",
+        "Layers to go on with",
+        "A group of the object in the picture's light, and above it the paint, for opacity and mode to tune",
+    ),
     ("replace", "Replace the layer", "A new layer in the source's place; the source is removed"),
 )
 DEVICES = (

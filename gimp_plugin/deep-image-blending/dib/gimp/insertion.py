@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,12 +11,10 @@ from gi.repository import Gimp
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message, Raster
 from dib.geometry import Rect
-from dib.gimp import rasters
+from dib.gimp import layers
 from dib.gimp.snapshot import PARASITE, Subject
 from dib.i18n import _
 from dib.options import SLIDER_NAMES, Options
-
-OPAQUE = {"uint8": 255, "uint16": 65535, "float32": 1.0}
 
 
 def insert(image: Gimp.Image, subject: Subject, options: Options, result: Message, box: Rect) -> Gimp.Layer:
@@ -47,9 +44,13 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, result: Messag
     parasite = Gimp.Parasite.new(PARASITE, Gimp.PARASITE_PERSISTENT, json.dumps({**report, **about}).encode())
     image.undo_group_start()
     try:
-        layer = add_layer(image, raster, box, name, place.get_parent(), image.get_item_position(place), parasite)
+        where = place.get_parent(), image.get_item_position(place)
+        if options.output == "layers" and "start" in result.rasters:
+            layer = layers.add_group(image, result, box, name, *where, parasite)
+        else:
+            layer = layers.add_layer(image, raster, box, name, *where, parasite)
         if options.output == "new-layer-with-mask":
-            _move_alpha_to_mask(layer, raster)
+            layers.move_alpha_to_mask(layer, raster)
         if place != source:
             image.remove_layer(place)
         if replace:
@@ -63,6 +64,8 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, result: Messag
     Gimp.displays_flush()
     for note in report["notes"]:
         Gimp.message(note)
+    if options.output == "layers" and "start" not in result.rasters:
+        Gimp.message(_("Nothing was painted on the object: it is one layer."))
     return layer
 
 
@@ -72,7 +75,7 @@ def recover(image: Gimp.Image, result: Message, name: str) -> None:
     check_mode(image, raster)
     image.undo_group_start()
     try:
-        layer = add_layer(image, raster, tuple(result.header["box"]), _("{name} blended").format(name=name).strip(), None, 0)
+        layer = layers.add_layer(image, raster, tuple(result.header["box"]), _("{name} blended").format(name=name).strip(), None, 0)
         image.set_selected_layers([layer])
     finally:
         image.undo_group_end()
@@ -83,24 +86,6 @@ def check_mode(image: Gimp.Image, raster: Raster) -> None:
     """Raise BlendError `wrong-mode` if the image cannot hold the raster: it is grey and the raster is not, or the other way round."""
     if image.get_base_type() != (Gimp.ImageBaseType.RGB if raster.shape[2] == 4 else Gimp.ImageBaseType.GRAY):
         raise BlendError("wrong-mode", _("The blend and this image are not of one colour mode."), _("Change it under Image > Mode."))
-
-
-def add_layer(
-    image: Gimp.Image, raster: Raster, box: Rect, name: str, parent: Gimp.Item | None, position: int, parasite: Gimp.Parasite | None = None
-) -> Gimp.Layer:
-    """A new layer with the raster's pixels, whose alpha is its last channel."""
-    height, width, channels = raster.shape
-    kind = Gimp.ImageType.RGBA_IMAGE if channels == 4 else Gimp.ImageType.GRAYA_IMAGE
-    layer = Gimp.Layer.new(image, name, width, height, kind, 100, Gimp.LayerMode.NORMAL)
-    # The engine mixes a soft edge in perceptual values; GIMP's default would mix it in linear light.
-    layer.set_composite_space(Gimp.LayerColorSpace.RGB_PERCEPTUAL)
-    if parasite is not None:
-        # Before the layer is in the image: attaching is no step of the undo then, which GIMP 3.0 would get wrong when it redoes it.
-        layer.attach_parasite(parasite)
-    image.insert_layer(layer, parent, position)
-    layer.set_offsets(box[0], box[1])
-    rasters.write(layer, raster, rasters.perceptual(channels, raster.dtype))
-    return layer
 
 
 def _arguments(options: Options, report: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,15 +100,3 @@ def _arguments(options: Options, report: Mapping[str, Any]) -> dict[str, Any]:
         "output": options.output, "hide-source": options.hide_source, **parameters,
         "method": method, "model": model,
     }  # fmt: skip
-
-
-def _move_alpha_to_mask(layer: Gimp.Layer, raster: Raster) -> None:
-    height, width, channels = raster.shape
-    code = rasters.TYPE_CODE[raster.dtype]
-    values = array(code, bytes(raster.data))
-    alpha = values[channels - 1 :: channels]
-    values[channels - 1 :: channels] = array(code, [OPAQUE[raster.dtype]]) * len(alpha)
-    rasters.write(layer, Raster(raster.dtype, raster.shape, values.tobytes()), rasters.perceptual(channels, raster.dtype))
-    mask = layer.create_mask(Gimp.AddMaskType.WHITE)
-    layer.add_mask(mask)
-    rasters.write(mask, Raster(raster.dtype, (height, width, 1), alpha.tobytes()), rasters.linear(raster.dtype))

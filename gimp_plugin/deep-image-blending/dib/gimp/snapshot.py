@@ -44,14 +44,16 @@ class Subject:
 
     @classmethod
     def of(cls, image: Gimp.Image, layer: Gimp.Layer) -> Subject:
-        """The subject when the filter is called on `layer`."""
-        parasite = layer.get_parasite(PARASITE)
-        if parasite is not None:
+        """The subject when the filter is called on `layer`, which may be one of a blended group."""
+        for blended in _ancestors(layer):
+            parasite = blended.get_parasite(PARASITE)
+            if parasite is None:
+                continue
             try:
                 about = json.loads(bytes(parasite.get_data()))["gimp"]
                 source = image.get_layer_by_tattoo(about["source"])
-                if source is not None and source != layer:
-                    return cls(source, layer, recalled(about["arguments"]))
+                if source is not None and source != layer and source not in _ancestors(blended) and blended not in _ancestors(source):
+                    return cls(source, blended, recalled(about["arguments"]))
             except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
                 pass  # written by something else: the layer is a layer like any other
         return cls(layer, None, {})
@@ -376,7 +378,8 @@ def all_layers(image: Gimp.Image) -> list[Gimp.Layer]:
 
 def targets(image: Gimp.Image, subject: Subject) -> list[Gimp.Layer]:
     """The layers that can be chosen to blend into."""
-    return [layer for layer in all_layers(image) if layer not in (subject.source, subject.blended)]
+    own = (subject.source, subject.blended)
+    return [layer for layer in all_layers(image) if not any(item in own for item in _ancestors(layer))]
 
 
 def _twin(copy: Gimp.Image, image: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
