@@ -65,14 +65,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Where the workers are: on this machine, or in a Ray cluster."""
     fleet = parser.add_argument_group("a fleet", "Workers on the machines of a Ray cluster, see docs/fleet.md.")
-    fleet.add_argument(
-        "--engine", choices=("local", "ray"), default="local", help="where the workers are (default: local, on this machine)"
-    )
+    fleet.add_argument("--engine", choices=("local", "ray"), default="local", help="where the workers are (default: on this machine)")
     fleet.add_argument("--ray-address", metavar="HOST:PORT", help="the cluster's head (default: of the cluster that this machine is in)")
     fleet.add_argument("--worker-cpus", type=_count, metavar="N", help="cores of a worker without a GPU (default: 4)")
-    fleet.add_argument(
-        "--unguarded", action="store_true", help="also with a cluster that asks for no token, which anybody can run programs on"
-    )
+    fleet.add_argument("--unguarded", action="store_true", help="also with a cluster that lets anybody run programs on it")
 
 
 def check_engine(args: argparse.Namespace, devices: Sequence[str]) -> None:

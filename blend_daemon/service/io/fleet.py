@@ -185,10 +185,10 @@ class Fleet:
         device = self._devices[worker]
         on_gpu = device.startswith("cuda")
         needs = {"num_gpus": 1, "num_cpus": 1} if on_gpu else {"num_cpus": self._threads}
-        kind = self._ray.remote(Actor).options(
+        made = self._ray.remote(
             **needs, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD", concurrency_groups={"orders": 1}
-        )
-        seat = self._seats[worker] = Seat(kind.remote(device, self._threads))
+        )(Actor)
+        seat = self._seats[worker] = Seat(made.remote(device, self._threads))
         async for word in seat.actor.words.options(num_returns="streaming").remote():
             said = await word
             if isinstance(said, dict):

@@ -1,4 +1,4 @@
-"""The worker of a fleet: a `loop.Worker` in a Ray actor, on whatever node Ray found room. It imports no Ray: `io.fleet` makes it an actor."""
+"""The worker of a fleet: a `loop.Worker` in a Ray actor, on whatever node there is room. `io.fleet` makes it an actor."""
 
 from __future__ import annotations
 
