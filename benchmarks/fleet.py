@@ -4,7 +4,7 @@
     python benchmarks/fleet.py kills [--jobs N] [--every S] [--seed N]
     python benchmarks/fleet.py throughput [--jobs N]
 
-`overhead`: drafts one after another with one worker of one thread, by turns in the local pool and in the fleet; the medians and their ratio.
+`overhead`: drafts, one worker of one thread, by turns in the local pool and in the fleet; the medians and their ratio.
 `kills`: poisson jobs, while every S seconds on average a worker is killed or a node with all on it, for which another joins. Each job ends
 once and with a result, which is the same bytes as when it is computed alone; else the exit code is 1.
 `throughput`: drafts a second over 1, 2 and 4 workers of one thread. More workers than cores cannot be faster.
@@ -69,9 +69,8 @@ def overhead(times: int) -> int:
                 until(client, submit(client, {"preset": "draft"}), "result", limit=300)
                 seconds[name].append(time.monotonic() - began)
     middle = {name: statistics.median(each[1:]) for name, each in seconds.items()}
-    print(
-        f"a draft: {middle['local']:.3f} s in the local pool, {middle['fleet']:.3f} s in the fleet, {middle['fleet'] / middle['local']:.3f} times"
-    )
+    ratio = middle["fleet"] / middle["local"]
+    print(f"a draft: {middle['local']:.3f} s in the local pool, {middle['fleet']:.3f} s in the fleet, {ratio:.3f} times")
     return 0
 
 
