@@ -11,7 +11,7 @@ from daemons import Daemon, goes_on, loaded, until, wait_for
 
 from blend_protocol.client import Client
 
-LONG = {"preset": "draft", "iterations": 150}
+LONG = {"preset": "draft", "iterations": 500}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,7 @@ def test_a_job_starts_again_where_an_actor_or_a_node_is_lost_and_its_result_is_t
                 if message.type == "result":
                     results[message.header["job"]] = layer(message)
         assert results == {first: expected, second: expected}
+    assert daemon.log().count("goes to the next worker") >= 2
     account = daemon.command("status").stdout
     assert "on node" in account, account
 
