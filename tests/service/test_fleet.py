@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from clusters import cluster_of
-from daemons import Daemon, goes_on, loaded, until, wait_for
+from daemons import Daemon, eventually, goes_on, loaded, until, wait_for
 
 from blend_protocol.client import Client
 
@@ -50,16 +50,20 @@ def test_a_job_starts_again_where_an_actor_or_a_node_is_lost_and_its_result_is_t
 
         wait_for(client, loaded)
         first, second = send(client, LONG), send(client, LONG)
-        until(client, first, "progress")
+        wait_for(client, lambda status: {worker["job"] for worker in status["workers"]} == {first, second})
         cluster.kill(0)
         cluster.add()
-        results = {}
-        while len(results) < 2:
-            client.wait(0.5)
+        results: dict[str, bytes] = {}
+
+        def both() -> bool:
+            client.wait(0.2)
             for message in client.pump():
                 assert message.type not in ("failed", "cancelled"), message.header
                 if message.type == "result":
                     results[message.header["job"]] = layer(message)
+            return len(results) == 2
+
+        eventually(both)
         assert results == {first: expected, second: expected}
     assert daemon.log().count("goes to the next worker") >= 2
     account = daemon.command("status").stdout
