@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +52,8 @@ def connect(address: str, unguarded: bool) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray's own are of many kinds
         why = _first_line(error)
-        if "auth" in str(error).lower() or "token" in str(error).lower():
+        told = str(error) if address == "auto" else str(error) + _asked(address, os.environ).stderr  # Ray logs the cause, and raises less
+        if "unauth" in told.lower() or "token" in told.lower():
             hint = "Set RAY_AUTH_MODE=token, and give this machine the cluster's token, in ~/.ray/auth_token or RAY_AUTH_TOKEN."
             raise BlendError("fleet-refused", f"The cluster at {address} refused this machine: {why}", hint) from error
         raise BlendError("fleet-out-of-reach", f"The cluster at {address} cannot be joined: {why}", START) from error
@@ -84,14 +85,19 @@ def _knock(address: str) -> None:
 
 
 def _is_open(address: str) -> bool:
-    # Ray tells its clients' mode, not the cluster's; so somebody without a token asks, who has to be a process of its own.
-    code = f"from ray._raylet import GcsClient; GcsClient(address={address!r}).internal_kv_keys(b'', None); raise SystemExit({OPEN})"
+    # Ray tells its clients' mode, not the cluster's; so somebody without a token asks.
     stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")} | {"RAY_AUTH_MODE": "disabled"}
+    return _asked(address, stranger).returncode == OPEN
+
+
+def _asked(address: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """A process that reads from a cluster and exits with `OPEN` if it was let in: Ray takes on one mode and one token for each process."""
+    code = f"from ray._raylet import GcsClient; GcsClient(address={address!r}).internal_kv_keys(b'', None); raise SystemExit({OPEN})"
+    words = [sys.executable, "-c", code]
     try:
-        done = subprocess.run([sys.executable, "-c", code], env=stranger, capture_output=True, timeout=PROBE)
+        return subprocess.run(words, env=dict(environment), capture_output=True, text=True, timeout=PROBE)
     except subprocess.TimeoutExpired:
-        return False  # it was not let in
-    return done.returncode == OPEN
+        return subprocess.CompletedProcess(words, 1, "", "")  # it was not let in
 
 
 def _first_line(error: BaseException) -> str:
