@@ -23,6 +23,7 @@ usage() {
     cat <<EOF
 ./install.sh               install or update everything for the present user
 ./install.sh --demo        the same, then blend the shipped example and say where the picture is
+./install.sh --fleet       the same as without, with Ray, for workers on other machines (docs/fleet.md)
 ./install.sh --uninstall   remove everything that the installer and the daemon have put on this machine
 
 Daemon and weights go to $data, the command to $command,
@@ -149,7 +150,7 @@ demo() {
 }
 
 case ${1:-} in
-"" | --demo) ;;
+"" | --demo | --fleet) ;;
 --uninstall)
     uninstall
     exit 0
@@ -166,6 +167,11 @@ esac
 
 mkdir -p "$data" "$(dirname "$command")"
 "$project/tools/make_venv.sh" "$venv" --weights
+[ "${1:-}" != --fleet ] || : >"$data/fleet" # an update keeps Ray
+if [ -e "$data/fleet" ]; then
+    pin=$(grep '^ray==' "$project/requirements.lock")
+    "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --constraint "$project/requirements.lock" "$pin"
+fi
 ln -sf "$venv/bin/blend-daemon" "$command"
 echo "Command: $command"
 case :$PATH: in

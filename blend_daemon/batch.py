@@ -125,8 +125,9 @@ def _wrong(table: Path, row: int, column: str, what: str, hint: str) -> BlendErr
     return BlendError("manifest-table", f"{table}, row {row}, column {column}: {what}.", hint)
 
 
-def blend(cases: Sequence[Case], folder: Path, jobs: int, quiet: bool) -> int:
-    """Blend what is not done yet. Returns how many failed. Raises BlendError if it cannot go on at all."""
+def blend(cases: Sequence[Case], folder: Path, jobs: int, quiet: bool, engine: Sequence[str] = ()) -> int:
+    """Blend what is not done yet, with workers where `serve`'s words about its engine say. Returns how many failed. Raises BlendError if
+    it cannot go on at all."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -134,7 +135,7 @@ def blend(cases: Sequence[Case], folder: Path, jobs: int, quiet: bool) -> int:
     todo = [case for case in cases if not case.output(folder).is_file()]
     tally = _Tally(folder / "failures.csv", len(cases), len(cases) - len(todo), quiet)
     if todo:
-        with tally, _daemon(jobs) as client:
+        with tally, _daemon(jobs, engine) as client:
             _all(client, iter(todo), folder, jobs, tally)
     return tally.failed
 
@@ -200,7 +201,7 @@ def _write(output: Path, scene: Scene, message: Message) -> bool:
 
 
 @contextmanager
-def _daemon(workers: int) -> Iterator[Client]:
+def _daemon(workers: int, engine: Sequence[str]) -> Iterator[Client]:
     """A client of a daemon of its own, which ends with this process: nobody else waits for these jobs, nor do they for others'."""
     from blend_protocol import processes, runtime
     from blend_protocol.client import Client
@@ -209,14 +210,19 @@ def _daemon(workers: int) -> Iterator[Client]:
         own = {"BLEND_DAEMON_RUNTIME_DIR": f"{work}/run", "BLEND_DAEMON_STATE_DIR": f"{work}/state"}
         kept = {"BLEND_DAEMON_WEIGHTS_DIR": str(runtime.weights_dir()), "BLEND_DAEMON_MODELS_DIR": str(runtime.models_dir())}
         environment = {**processes.environment(), **kept, **own}
-        words = [*COMMAND, "serve", "--workers", str(workers), "--idle-exit", "1"]  # for a run that is killed
-        daemon = subprocess.Popen(words, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        words = [*COMMAND, "serve", "--workers", str(workers), "--idle-exit", "1", *engine]  # for a run that is killed
+        errors = Path(work, "errors")
+        with errors.open("wb") as file:
+            daemon = subprocess.Popen(words, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=file)
         before = {name: os.environ.get(name) for name in own}
         os.environ.update(own)
         try:
             with Client(command=COMMAND) as client:
                 while not runtime.socket_path().exists() and daemon.poll() is None:
                     time.sleep(0.05)
+                if daemon.poll() is not None:
+                    last = errors.read_text(errors="replace").strip().splitlines()[-1:] or ["It said nothing."]
+                    raise BlendError("daemon-ended", f"The run's daemon did not start: {last[0].removeprefix('blend-daemon: ')}")
                 for _ in client.reach():
                     client.wait(0.05)
                 yield client

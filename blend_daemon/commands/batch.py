@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from blend_daemon.commands import serve
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
@@ -24,6 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the blended pictures, made if need be")
     parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="blends that are computed side by side (default: 1)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    serve.add_engine(parser)
     parser.set_defaults(run=run)
 
 
@@ -37,9 +40,14 @@ def _count(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     from blend_daemon import batch
 
+    serve.check_engine(args, [])
     cases = batch.find(args.cases)
+    options = {"--ray-address": args.ray_address, "--worker-cpus": args.worker_cpus and str(args.worker_cpus)}
+    engine = ["--engine", args.engine, *(word for name, value in options.items() if value for word in (name, value))]
+    if args.unguarded:
+        engine.append("--unguarded")
     try:
-        return int(batch.blend(cases, args.output, args.jobs, args.quiet) > 0)
+        return int(batch.blend(cases, args.output, args.jobs, args.quiet, engine) > 0)
     except KeyboardInterrupt:
         print("blend-daemon: interrupted. The same command goes on where it was.", file=sys.stderr)
         return 130

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
+from blend_protocol.errors import BlendError
+
+CPUS = 4  # of a worker in a fleet
+RETRIES = 3  # of a job whose worker was lost: nodes come and go, but what kills a fourth is the job
 OUTDATED = 75  # exit code that asks for another start (EX_TEMPFAIL); 0 would have systemd leave the daemon down
 
 
@@ -53,7 +58,26 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="also serve the computers that `blend-daemon pair` has let in; HOST is this computer's, or *",
     )
     parser.add_argument("--metrics", metavar="127.0.0.1:PORT", help="answer Prometheus there, for this computer alone")
+    add_engine(parser)
     parser.set_defaults(run=run)
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Where the workers are: on this machine, or in a Ray cluster."""
+    fleet = parser.add_argument_group("a fleet", "Workers on the machines of a Ray cluster, see docs/fleet.md.")
+    fleet.add_argument("--engine", choices=("local", "ray"), default="local", help="where the workers are (default: on this machine)")
+    fleet.add_argument("--ray-address", metavar="HOST:PORT", help="the cluster's head (default: of the cluster that this machine is in)")
+    fleet.add_argument("--worker-cpus", type=_count, metavar="N", help="cores of a worker without a GPU (default: 4)")
+    fleet.add_argument("--unguarded", action="store_true", help="also with a cluster that lets anybody run programs on it")
+
+
+def check_engine(args: argparse.Namespace, devices: Sequence[str]) -> None:
+    """Raise BlendError `option-conflict` for what does not go together."""
+    given = {"--ray-address": args.ray_address, "--worker-cpus": args.worker_cpus, "--unguarded": args.unguarded}
+    if args.engine == "local" and (alone := [name for name, value in given.items() if value]):
+        raise BlendError("option-conflict", f"{alone[0]} is for a fleet alone.", "Add --engine ray.")
+    if args.engine == "ray" and (wrong := set(devices) - {"auto", "cpu", "cuda"}):
+        raise BlendError("option-conflict", f"A worker of a fleet cannot be on {min(wrong)}.", "Ray places them: give auto, cpu or cuda.")
 
 
 def _positive(text: str) -> float:
@@ -79,10 +103,10 @@ def run(args: argparse.Namespace) -> int:
 
     from blend_daemon.service.io import lock
     from blend_protocol import keys, runtime
-    from blend_protocol.errors import BlendError
 
     if args.listen:
         keys.tcp(args.listen)
+    check_engine(args, args.devices or [])
     folder = runtime.private_dir(runtime.runtime_dir())
     try:
         held = lock.take(folder)
@@ -101,7 +125,15 @@ def run(args: argparse.Namespace) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with held:
-        return OUTDATED if asyncio.run(_serve(args)) else 0
+        if args.engine == "local":
+            return OUTDATED if asyncio.run(_serve(args)) else 0
+        from blend_daemon.service.io import fleet
+
+        fleet.connect(args.ray_address or "auto", args.unguarded)
+        try:
+            return OUTDATED if asyncio.run(_serve(args)) else 0
+        finally:
+            fleet.leave()
 
 
 async def _serve(args: argparse.Namespace) -> bool:
@@ -111,7 +143,8 @@ async def _serve(args: argparse.Namespace) -> bool:
 
     devices = [device for device in args.devices or ["auto"] for _ in range(args.workers)]
     most = int(args.memory_limit * 1e6) if args.memory_limit else memory.share(len(devices))
-    limits = Limits(args.hang_limit, most, args.idle_release * 60)
+    fleet = (args.worker_cpus or CPUS) if args.engine == "ray" else None
+    limits = Limits(args.hang_limit, most, args.idle_release * 60, RETRIES if fleet else 0)
     figures = metrics.address(args.metrics) if args.metrics else None
     unfinished = args.unfinished_limit and int(args.unfinished_limit * 1e6)
-    return await Daemon(devices, limits, args.idle_exit and args.idle_exit * 60, args.listen, figures, unfinished).serve()
+    return await Daemon(devices, limits, args.idle_exit and args.idle_exit * 60, args.listen, figures, unfinished, fleet).serve()

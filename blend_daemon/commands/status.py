@@ -45,7 +45,9 @@ def _account(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"Jobs: {status['waiting']} waiting, {status['ended']} ended" + (f" ({ends})." if ends else ".")
     for number, worker in enumerate(status["workers"]):
         doing = f"blending {worker['job'][:8]}" if worker["job"] else worker["state"]
-        about = f", pid {worker['pid']}, {_size(worker['memory'])}" if worker["pid"] else ""
+        about = f", pid {worker['pid']}" if worker["pid"] else ""
+        about += f" on node {worker['node']}" if worker.get("node") else ""
+        about += f", {_size(worker['memory'])}" if worker["memory"] else ""
         yield f"Worker {number} on {worker['device']}: {doing}{about}, started {worker['starts']} times."
     yield f"Results kept: {status['results']['count']}, {_size(status['results']['bytes'])}."
     if status["listen"]:

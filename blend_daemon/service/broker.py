@@ -56,7 +56,7 @@ class Broker:
         self.queue = Queue()
         self.archive = Archive(entries, epoch, emit)
         self.workers = Workers(workers, limits, emit)
-        self.jobs = Lifecycle(self.queue, self.workers, self.archive, emit, now)
+        self.jobs = Lifecycle(self.queue, self.workers, self.archive, emit, now, limits.retries)
         self.outdated = False
         self._emit, self._welcome, self._idle_exit = emit, welcome, idle_exit
         self._now = self._heard = now

@@ -18,11 +18,14 @@ class Limits:
         hundred megapixels, a minute or two on a slow machine
     memory : bytes of resident memory. Not watched where there is no /proc
     idle : s without anything to do after which it is ended, so that its memory, a GPU's too, is free for others
+    retries : how often a job is begun again whose worker was lost while it computed. 0 on one machine, where most likely the job itself
+        ends its worker; in a fleet, nodes come and go
     """
 
     hang: float = 600.0
     memory: int = 2**63
     idle: float = 300.0
+    retries: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,9 @@ def garbled(why: str) -> Ending:
 
 def death(code: int | None, why: str, loaded: bool) -> Ending:
     """Its process ended by itself with that exit code, negative for a signal, before or after it had loaded its network; None: it could not
-    be started, and why."""
+    be started, or is out of reach, and why."""
+    if code is None and loaded:
+        return Ending("worker-died", f"was lost: {why}", "Try again.")
     if code is None:
         return Ending("worker-died", f"could not start: {why}", runtime.DOCTOR)
     names = {number.value: number.name for number in signal.Signals}

@@ -98,7 +98,7 @@ class Garbled:
 
 @dataclass(frozen=True)
 class Gone:
-    """A worker's process has ended, with this exit code (negative: a signal); None: it could not be started, and why."""
+    """A worker's process has ended, with this exit code (negative: a signal); None: it could not be started or is out of reach, and why."""
 
     worker: int
     code: int | None

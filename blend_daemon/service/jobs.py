@@ -39,8 +39,8 @@ class Job:
     owner : key of the one who may see and touch it
     client : the connection on which its messages go, the last that asked for it
     former : the one that asked before; None if there was none
-    work : the message to hand to a worker; None once one has it, or the job has ended
-    again : whether a worker has died before it had it
+    work : the message to hand to a worker; None once one has it and it is not to be begun again, or the job has ended
+    again : how often it was handed on, because a worker had died
     size : bytes of its pictures
     kind : jobs of one kind take about the same time
     keep : whether it goes on when its client vanishes
@@ -66,7 +66,7 @@ class Job:
     last: Any = None
     missed: float | None = None
     given_up: bool = False
-    again: bool = False
+    again: int = 0
 
     def asked_by(self, client: Any) -> None:
         """Its messages go to this connection from now on; its owner may have come back on another one."""

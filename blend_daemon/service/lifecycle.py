@@ -32,12 +32,15 @@ class Lifecycle:
     ends : how many jobs have ended with which message
     """
 
-    def __init__(self, queue: Queue, workers: Workers, archive: Archive, emit: Callable[[Effect], None], now: float) -> None:
+    def __init__(
+        self, queue: Queue, workers: Workers, archive: Archive, emit: Callable[[Effect], None], now: float, retries: int = 0
+    ) -> None:
         self._queue, self._workers, self._archive, self._emit = queue, workers, archive, emit
         self.now = now
         self.open = True
         self.ends: Counter[str] = Counter()
         self._durations = estimate.Durations()
+        self._handings = max(retries, 1)  # one that no worker had read is always handed on once
 
     def accept(self, client: Connection, message: Message) -> Job:
         """A new job, in the queue and on disk. Raises BlendError `queue-full`."""
@@ -117,15 +120,15 @@ class Lifecycle:
         for id, (client, _) in worker.sketches.items():
             self._emit(Tell(client, replies.failed(error, id)))
         worker.sketches.clear()
-        if job and job.work and self.open and not job.again:
-            job.again = True
+        if job and job.work and self.open and job.again < self._handings:
+            job.again += 1
             self._queue.put_back(job)
             log.info("job %s goes to the next worker: the process %s", job.id[:8], ending.how)
             if worker.told:
                 self.end(job, Message("cancelled", {"job": job.id}))
         elif job:
             self.fail(job, error)
-        if not loaded and not any(other.ready for other in self._workers.all):
+        if not loaded and not worker.may_load and not any(other.ready for other in self._workers.all):
             # The next one would most likely end in the same way: those who wait must hear of it.
             for job in self._queue.waiting():
                 self.fail(job, error)

@@ -62,6 +62,7 @@ class Worker:
         self._silent = self._unused = 0.0
         self._sliders: dict[str, float] = {}  # to be told when it has taken what it was told before
         self._taking = False
+        self._has = False  # whether the process has read the job
 
     @property
     def ready(self) -> bool:
@@ -134,8 +135,13 @@ class Worker:
         if ending is not IDLE:
             self._rests_until = now + min(PAUSE * 2 ** max(self._failures - 1, 0), LONGEST_PAUSE)
         # The next one would most likely end in the same way as one that could not load; it is tried when somebody asks.
-        self.wanted = self.wanted and loaded
+        self.wanted = self.wanted and (loaded or self.may_load)
         return ending, loaded
+
+    @property
+    def may_load(self) -> bool:
+        """Whether it is worth another try after those that ended before they had loaded."""
+        return self._failures <= self._limits.retries
 
     # what it does
 
@@ -145,9 +151,9 @@ class Worker:
         self._order(message)
 
     def take(self, job: Job, now: float) -> None:
-        """Compute a job. Its `work` stays with it until the process says that it has it."""
+        """Compute a job. Its `work` stays with it until the process says that it has it; where it may be begun again, until it ends."""
         self.job, self.began, self.ends = job, now, None
-        self.told, self._sliders, self._taking = set(), {}, True
+        self.told, self._sliders, self._taking, self._has = set(), {}, True, False
         self._order(job.work)
 
     def steer(self, message: Message) -> None:
@@ -166,6 +172,8 @@ class Worker:
     def _aim(self) -> None:
         if self.job and self._sliders and not self._taking:
             sliders, self._sliders, self._taking = self._sliders, {}, True
+            if self.job.work:
+                self.job.adjust(sliders)
             self._order(Message("adjust", {"job": self.job.id, "owner": self.job.owner, "sliders": sliders}))
 
     def _order(self, message: Message) -> None:
@@ -175,7 +183,9 @@ class Worker:
     def taken(self, id: str) -> None:
         """The process has the job, or the last sliders."""
         if self.job and self.job.id == id:
-            self.job.work, self._taking = None, False
+            self._has, self._taking = True, False
+            if not self._limits.retries:
+                self.job.work = None
             self._aim()
 
     def left(self, length: Callable[[str], float | None], now: float) -> float | None:
@@ -188,8 +198,10 @@ class Worker:
         return None if whole is None else self.began + whole - now
 
     def give_back(self) -> Job | None:
-        """Its job, which it has no more; `work` is there if the process never had it, with the sliders moved meanwhile."""
+        """Its job, which it has no more; `work` is there if it may be handed on, with the sliders moved meanwhile."""
         job, self.job = self.job, None
+        if job and self._has and self._ending:  # the process was ended for what the job did
+            job.work = None
         if job and job.work:
             job.adjust(self._sliders)
         return job

@@ -27,9 +27,9 @@ CODES = st.sampled_from([-9, -35, 1, None])  # 35 is a signal without a name; No
 class Promises(RuleBasedStateMachine):
     """Clients of two owners, two workers, and one daemon."""
 
-    @initialize()
-    def begin(self) -> None:
-        self.world = World()
+    @initialize(retries=st.sampled_from([0, 0, 2]))
+    def begin(self, retries: int) -> None:
+        self.world = World(retries)
         self.names = 0
         for number in range(4):
             self.connect(number, remote=number == 3)

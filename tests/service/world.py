@@ -50,7 +50,8 @@ class World:
 
     seen: ClassVar[Counter[str]] = Counter()
 
-    def __init__(self) -> None:
+    def __init__(self, retries: int = 0) -> None:
+        self.retries = retries  # 0: the workers are of this machine
         self.now = 1000.0
         self.here: list[Connection] = []
         self.owner: dict[Connection, str] = {}
@@ -78,7 +79,7 @@ class World:
         self._untold: list[Job] = []  # ends that did not reach whom they were for
         entries = [*(entry for _, entry in self.results.values()), *cut]
         self.mislaid.clear()
-        self.broker = Broker(WORKERS, Limits(hang=3, memory=100, idle=3), entries, WELCOME, self.now, 0.0, None)
+        self.broker = Broker(WORKERS, Limits(hang=3, memory=100, idle=3, retries=self.retries), entries, WELCOME, self.now, 0.0, None)
         for effect in self.broker.start():
             self._perform(effect)
 
@@ -154,10 +155,13 @@ class World:
         self.happen(events.Said(worker, Message("welcome", {"version": version, "pid": 2, "log": "", "device": "cpu"})))
 
     def die(self, worker: int, code: int | None) -> None:
-        """A process ends, or could not be started. A job that it never read goes to the next, once; any other fails."""
+        """A process ends, or could not be started. A job that it never read goes to the next, once; in a fleet also one
+        that it had, some times; any other fails."""
         process, known = self.processes.pop(worker), self.broker.workers.all[worker]
         job, told = known.job, set(known.told)
-        moves = job is not None and not job.again and self.stopped is None and any(order.type == "submit" for order in process.orders)
+        unread = any(order.type == "submit" for order in process.orders)
+        may = unread or (self.retries and not process.killed)
+        moves = job is not None and job.again < max(self.retries, 1) and self.stopped is None and may
         self.happen(events.Gone(worker, code, "no such file"))
         if job and moves:
             assert (job.state is State.CANCELLED) if told else (job.state not in ENDED), "a job was not handed on"

@@ -21,6 +21,7 @@ from blend_daemon.service.events import Connection, Event
 from blend_daemon.service.io import admission, client_sockets, memory, memory_guard, metrics
 from blend_daemon.service.io.client_sockets import ClientSocket
 from blend_daemon.service.io.disk import Disk
+from blend_daemon.service.io.fleet import Fleet
 from blend_daemon.service.io.processes import Processes
 from blend_daemon.service.io.systemd import notify
 from blend_protocol import __version__, framing, messages, runtime
@@ -44,6 +45,7 @@ class Daemon:
     listen : tcp address at which paired computers are served too
     figures : host and port at which Prometheus is answered
     unfinished : bytes that messages may take while they come in; None: a share of the machine's memory
+    fleet : cores of each worker in the Ray cluster that this process has joined; None: the workers are processes of this machine
     """
 
     def __init__(
@@ -54,12 +56,13 @@ class Daemon:
         listen: str | None = None,
         figures: tuple[str, int] | None = None,
         unfinished: int | None = None,
+        fleet: int | None = None,
     ) -> None:
         self._listen, self._figures = listen, figures
         self._unfinished = unfinished or int(memory.PHYSICAL * UNFINISHED_SHARE)
         self._context = zmq.asyncio.Context()
         self._disk = Disk(runtime.results_dir())
-        self._processes = Processes(self._context, devices, self.happen)
+        self._processes = Fleet(devices, fleet, self.happen) if fleet else Processes(self._context, devices, self.happen)
         self._began = now = time.monotonic()
         welcome = Message("welcome", {"version": __version__, "pid": os.getpid(), "log": str(runtime.log_path())})
         self._broker = Broker(len(devices), limits, self._disk.entries(), welcome, now, time.time() - now, idle_exit)
@@ -216,13 +219,12 @@ class Daemon:
     def _status(self) -> dict[str, Any]:
         """What `status` says, see docs/protocol.md: what the broker knows, and what the system tells of the processes."""
         status = self._broker.status()
-        pids = [self._processes.pid(worker) for worker in range(len(status["workers"]))]
-        of_processes = [{"pid": pid, "memory": pid and memory.resident(pid)} for pid in pids]
+        of_processes = [self._processes.account(worker) for worker in range(len(status["workers"]))]
         return status | {
             "pid": os.getpid(),
             "memory": memory.resident("self"),
             "uptime": round(time.monotonic() - self._began, 1),
-            "worker": next(filter(None, pids), None),
+            "worker": next(filter(None, (process["pid"] for process in of_processes)), None),
             "workers": [worker | process for worker, process in zip(status["workers"], of_processes, strict=True)],
             "log": str(runtime.log_path()),
             "listen": self._listen,

@@ -87,6 +87,11 @@ class Processes:
         process = self._processes.get(worker)
         return process.pid if process else None
 
+    def account(self, worker: int) -> dict[str, int | None]:
+        """What `status` says of a worker's process."""
+        pid = self.pid(worker)
+        return {"pid": pid, "memory": pid and memory.resident(pid)}
+
     def memory(self) -> dict[int, int]:
         """Resident memory of the processes that there are, bytes; of none where it cannot be told."""
         pids = {worker: pid for worker in self._processes if (pid := self.pid(worker))}

@@ -1,34 +1,18 @@
-"""The worker process: keeps the network warm and computes one job at a time, and sketches before, after and between its evaluations.
-
-It speaks the client's protocol with the broker: jobs, sketches and words about the running job come in, the rest goes out. `status` tells
-that the network's weights are being fetched, where there are none yet, `welcome` that the network is loaded, `accepted` that a job, or an
-`adjust` of it, has been read.
-"""
+"""The worker process of a broker on this machine: a `loop.Worker` on a socket."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-import time
-import traceback
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import zmq
 
-from blend_daemon import engine
-from blend_daemon.service.worker import tasks
-from blend_daemon.service.worker.computation import Computation
-from blend_protocol import __version__, framing, runtime
-from blend_protocol.errors import BlendError
+from blend_daemon.service.worker.loop import Worker
+from blend_protocol import framing
 from blend_protocol.framing import Message
 
-if TYPE_CHECKING:
-    from blend_daemon.service.worker.computation import Word
-
-FETCHING = "fetching"  # the device's name while the network's weights are fetched
-PROGRESS_INTERVAL = 0.1  # s
-PREVIEW_INTERVAL = 0.4  # s
 NICENESS = 5  # the broker, and whatever the user is doing, come first
 
 
@@ -36,22 +20,10 @@ def main(address: str, device: str) -> None:
     """Serve the broker at `address` until it goes."""
     os.nice(NICENESS)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    from blend_daemon.engine.network import weights  # only now: torch takes seconds to load, in which the broker may go
-
     socket = zmq.Context().socket(zmq.PAIR)
     socket.linger = 1000
     socket.connect(address)
-    worker = Worker(socket, device)
-    try:
-        if not weights.path().exists():
-            weights.ensure(lambda step: worker.send(Message("status", {"status": {"device": FETCHING, "step": step}})))
-        name = engine.warm(device)
-    except BlendError as error:
-        # Each job will tell the same to its user; a worker that refuses to start could only be restarted for ever.
-        name = f"{device} ({error})"
-    worker.send(Message("welcome", {"version": __version__, "pid": os.getpid(), "log": str(runtime.log_path()), "device": name}))
-    while True:
-        worker.serve(worker.receive())
+    Worker(Socket(socket), device).live()
 
 
 def _die_with_parent() -> None:
@@ -60,69 +32,20 @@ def _die_with_parent() -> None:
     os._exit(0)
 
 
-class Worker:
-    """Does what the broker says, one thing at a time.
+class Socket:
+    """A PAIR, connected to the broker, as a `loop.Line`."""
 
-    Parameters
-    ----------
-    socket : PAIR, connected to the broker
-    device : where to compute what names no device of its own
-    """
-
-    def __init__(self, socket: zmq.Socket[Any], device: str) -> None:
-        self._socket, self._device = socket, device
-        self._told = self._shown = 0.0  # moments of the running job's last progress and preview
+    def __init__(self, socket: zmq.Socket[Any]) -> None:
+        self._socket = socket
 
     def send(self, message: Message) -> None:
-        """Tell the broker."""
         self._socket.send_multipart(framing.encode(message), copy=False)
 
     def receive(self) -> Message:
-        """The broker's next word."""
         return framing.decode([frame.buffer for frame in self._socket.recv_multipart(copy=False)])
 
-    def serve(self, message: Message) -> None:
-        """Do what a word says. A cancel that crossed with the end of its job is late and has nothing to do."""
-        if message.type == "submit":
-            self.send(Message("accepted", {"job": message.header["job"]}))
-            self._compute(message)
-        elif message.type == "sketch":
-            self.send(tasks.sketch(message, self._device))
-
-    def _compute(self, message: Message) -> None:
-        self._told = self._shown = 0.0
-        computation = Computation(lambda observe: tasks.blend(message, self._device, observe))
-        while not isinstance(news := computation.news(), Message):
-            try:
-                self._report(message, news)
-            except Exception:  # the next one may succeed; it is no reason to lose the blend
-                traceback.print_exc()
-            computation.go_on(self._word(message.header["job"]))
-        self.send(news)
-
-    def _report(self, message: Message, news: engine.Progress) -> None:
-        now = time.monotonic()
-        if now - self._told > PROGRESS_INTERVAL or news.evaluation == news.evaluations:
-            self._told = now
-            self.send(tasks.progress(message, news))
-        if message.header.get("previews", False) and now - self._shown > PREVIEW_INTERVAL:
-            self._shown = now
-            self.send(tasks.preview(message, news))
-
-    def _word(self, job: str) -> Word:
-        """What the broker has said meanwhile about the running job. Makes the sketches that it asked for."""
-        directive, sliders = None, {}
-        while self._socket.poll(0):
-            word = self.receive()
-            if word.type == "sketch":
-                self.serve(word)
-            elif word.header.get("job") == job and word.type in ("cancel", "finish"):
-                directive = engine.Directive(word.type)
-            elif word.header.get("job") == job and word.type == "adjust":
-                sliders.update(word.header["sliders"])
-        if sliders:  # after the loop, which a client that never stops adjusting must not keep here
-            self.send(Message("accepted", {"job": job}))
-        return directive or sliders or None
+    def waiting(self) -> bool:
+        return bool(self._socket.poll(0))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+"""A daemon whose workers are actors of a real Ray cluster of two nodes, and clusters that it does not join."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from clusters import cluster_of
+from daemons import Daemon, eventually, goes_on, loaded, until, wait_for
+
+from blend_protocol.client import Client
+
+LONG = {"preset": "draft", "iterations": 500}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with cluster_of(2) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def daemon(cluster):
+    daemon = Daemon()
+    daemon.environment.update(cluster.environment)
+    daemon.start("--engine", "ray", "--ray-address", cluster.address, "--worker-cpus", "1", "--device", "cpu", "--workers", "2")
+    yield daemon
+    daemon.remove()
+
+
+def worker_of(client: Client, job: str) -> dict:
+    return next(worker for worker in wait_for(client, lambda status: status)["workers"] if worker["job"] == job)
+
+
+def layer(result) -> bytes:
+    return bytes(result.rasters["layer"].data)
+
+
+def test_a_job_starts_again_where_an_actor_or_a_node_is_lost_and_its_result_is_the_same(daemon, cluster, send):
+    with Client(daemon.address) as client:
+        status = wait_for(client, loaded)
+        assert all(worker["node"] and worker["device"] == "cpu" for worker in status["workers"])
+        expected = layer(until(client, send(client, LONG), "result"))
+
+        job = send(client, LONG)
+        until(client, job, "progress")
+        os.kill(worker_of(client, job)["pid"], signal.SIGKILL)
+        assert layer(until(client, job, "result")) == expected
+
+        wait_for(client, loaded)
+        first, second = send(client, LONG), send(client, LONG)
+        wait_for(client, lambda status: {worker["job"] for worker in status["workers"]} == {first, second})
+        cluster.kill(0)
+        cluster.add()
+        results: dict[str, bytes] = {}
+
+        def both() -> bool:
+            client.wait(0.2)
+            for message in client.pump():
+                assert message.type not in ("failed", "cancelled"), message.header
+                if message.type == "result":
+                    results[message.header["job"]] = layer(message)
+            return len(results) == 2
+
+        eventually(both)
+        assert results == {first: expected, second: expected}
+    assert daemon.log().count("goes to the next worker") >= 2
+    account = daemon.command("status").stdout
+    assert "on node" in account, account
+
+
+def test_a_job_in_the_fleet_is_steered_as_one_on_this_machine(daemon, send):
+    with Client(daemon.address) as client:
+        wait_for(client, loaded)
+        job = send(client, {"preset": "paper"}, previews=True)
+        until(client, job, "preview")
+        client.adjust(job, {"style": 2.0})
+        goes_on(client, job)
+        client.finish(job)
+        assert until(client, job, "result").rasters
+        job = send(client, {"preset": "paper"})
+        until(client, job, "progress")
+        client.cancel(job)
+        until(client, job, "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("address", "environment", "told"),
+    [
+        ("127.0.0.1:9", {}, "No cluster answers at 127.0.0.1:9"),
+        ("nonsense", {}, "is no address of a cluster"),
+        (None, {"RAY_AUTH_TOKEN": "f" * 64}, "refused this machine"),
+    ],
+)
+def test_a_cluster_that_cannot_be_joined_is_named(cluster, address, environment, told, fresh_daemon):
+    fresh_daemon.environment.update(cluster.environment | environment)
+    tried = fresh_daemon.command("serve", "--engine", "ray", "--ray-address", address or cluster.address)
+    assert tried.returncode == 2, tried.stderr
+    assert told in tried.stderr
+
+
+def test_words_of_a_fleet_without_one_are_refused(fresh_daemon):
+    tried = fresh_daemon.command("serve", "--ray-address", "127.0.0.1:6379")
+    assert (tried.returncode, "--engine ray" in tried.stderr) == (2, True)
+
+
+def test_a_cluster_that_lets_anybody_in_is_refused(fresh_daemon):
+    with cluster_of(0, token=None) as cluster:
+        fresh_daemon.environment.update(cluster.environment)
+        tried = fresh_daemon.command("serve", "--engine", "ray", "--ray-address", cluster.address)
+    assert tried.returncode == 2
+    assert "asks for no token" in tried.stderr, tried.stderr
