@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,9 +145,9 @@ def _all(client: Client, todo: Iterator[Case], folder: Path, jobs: int, tally: _
     from blend_protocol.client import failure
 
     under_way: dict[str, tuple[Case, Scene]] = {}
-    more = True
+    more, room = True, jobs + AHEAD
     while more or under_way:
-        while more and len(under_way) < jobs + AHEAD:
+        while more and len(under_way) < room:
             case = next(todo, None)
             if case is None:
                 more = False
@@ -159,12 +160,17 @@ def _all(client: Client, todo: Iterator[Case], folder: Path, jobs: int, tally: _
             job = message.header["job"]
             case, scene = under_way.pop(job)
             if message.type == "result":
+                room = jobs + AHEAD
                 if _attempt(case, tally, lambda: _write(case.output(folder), scene, message)):  # noqa: B023 - called at once
                     tally.done()
                 client.release(job)
+                continue
+            error = failure(message) if message.type == "failed" else BlendError("cancelled", "The blend was cancelled.", "Run it again.")
+            if error.code == "queue-full" and under_way:
+                # While workers load, or where pictures are large, fewer wait than there are workers: it is sent again when one has ended.
+                todo, more, room = chain([case], todo), True, len(under_way)
             else:
-                ended = BlendError("cancelled", "The blend was cancelled.", "Run it again.")
-                tally.fail(case, failure(message) if message.type == "failed" else ended)
+                tally.fail(case, error)
         tally.tell()
 
 

@@ -16,6 +16,9 @@ from daemons import eventually
 from installed import started
 from pictures import load, save
 
+from blend_daemon.batch import _all, _Tally, find
+from blend_protocol.client import Client
+
 COMMAND = [sys.executable, "-m", "blend_daemon.cli", "batch"]
 
 
@@ -46,6 +49,16 @@ def batch(*words: object) -> subprocess.CompletedProcess:
 def failures(folder: Path) -> list[dict[str, str]]:
     with (folder / "failures.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_what_the_queue_does_not_take_is_sent_again(table, tmp_path, fresh_daemon):
+    cases = find(table(*({"name": str(n)} for n in range(14))))
+    fresh_daemon.start()  # with one worker, which loads while more arrive than may wait
+    tally = _Tally(tmp_path / "failures.csv", len(cases), 0, quiet=True)
+    with tally, Client(fresh_daemon.address) as client:
+        _all(client, iter(cases), tmp_path, 11, tally)
+    assert tally.failed == 0
+    assert all((tmp_path / f"{n}.png").is_file() for n in range(14))
 
 
 def test_good_cases_are_blended_as_by_themselves_and_bad_ones_are_listed(table, tmp_path):

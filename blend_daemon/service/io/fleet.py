@@ -27,7 +27,6 @@ log = logging.getLogger("blend_daemon")
 
 REACH = 5.0  # s in which the cluster's head takes a connection
 PROBE = 60.0  # s in which an unauthenticated client is refused
-OPEN = 3  # exit code of the probe that was let in
 START = "Start it on this machine too: `ray start --address HEAD:PORT`, see docs/fleet.md."
 
 
@@ -53,15 +52,17 @@ def connect(address: str, unguarded: bool) -> None:
     except Exception as error:  # Ray's own are of many kinds
         why = _first_line(error)
         told = str(error) if address == "auto" else str(error) + _asked(address, os.environ).stderr  # Ray logs the cause, and raises less
-        if "unauth" in told.lower() or "token" in told.lower():
+        if _refusal(told):
             hint = "Set RAY_AUTH_MODE=token, and give this machine the cluster's token, in ~/.ray/auth_token or RAY_AUTH_TOKEN."
             raise BlendError("fleet-refused", f"The cluster at {address} refused this machine: {why}", hint) from error
         raise BlendError("fleet-out-of-reach", f"The cluster at {address} cannot be joined: {why}", START) from error
-    if not unguarded and _is_open(ray.get_runtime_context().gcs_address):
+    if not unguarded and not _guarded(ray.get_runtime_context().gcs_address):
         ray.shutdown()
         hint = "Start it with RAY_AUTH_MODE=token, see docs/fleet.md; or, in a network that is all your own, serve with --unguarded."
         raise BlendError(
-            "fleet-unguarded", f"The cluster at {address} asks for no token: whoever reaches it could run programs on it.", hint
+            "fleet-unguarded",
+            f"The cluster at {address} did not refuse one who asked without a token: whoever reaches it could run programs on it.",
+            hint,
         )
 
 
@@ -84,20 +85,26 @@ def _knock(address: str) -> None:
         ) from error
 
 
-def _is_open(address: str) -> bool:
-    # Ray tells its clients' mode, not the cluster's; so somebody without a token asks.
+def _guarded(address: str) -> bool:
+    # Ray tells its clients' mode, not the cluster's; so somebody without a token asks. Only a clear refusal counts.
     stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")} | {"RAY_AUTH_MODE": "disabled"}
-    return _asked(address, stranger).returncode == OPEN
+    return _refusal(_asked(address, stranger).stderr)
+
+
+def _refusal(told: str) -> bool:
+    """Whether Ray says that a token is missing or wrong."""
+    return "unauth" in told.lower() or "token" in told.lower()
 
 
 def _asked(address: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """A process that reads from a cluster and exits with `OPEN` if it was let in: Ray takes on one mode and one token for each process."""
-    code = f"from ray._raylet import GcsClient; GcsClient(address={address!r}).internal_kv_keys(b'', None); raise SystemExit({OPEN})"
+    """A process that reads from a cluster: Ray takes on one mode and one token for each process."""
+    code = f"from ray._raylet import GcsClient; GcsClient(address={address!r}).internal_kv_keys(b'', None)"
     words = [sys.executable, "-c", code]
     try:
         return subprocess.run(words, env=dict(environment), capture_output=True, text=True, timeout=PROBE)
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(words, 1, "", "")  # it was not let in
+    except subprocess.TimeoutExpired as error:
+        told = error.stderr or b""
+        return subprocess.CompletedProcess(words, 1, "", told.decode(errors="replace") if isinstance(told, bytes) else told)
 
 
 def _first_line(error: BaseException) -> str:
