@@ -11,7 +11,7 @@ from daemons import Daemon, goes_on, loaded, until, wait_for
 
 from blend_protocol.client import Client
 
-LONG = {"preset": "draft", "iterations": 500}
+LONG = {"preset": "draft", "iterations": 200}
 
 
 @pytest.fixture(scope="module")
