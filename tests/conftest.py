@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from daemons import Daemon, raster
@@ -12,13 +14,16 @@ import blend_daemon.engine  # noqa: F401 - before torch, whose threads it tells 
 
 
 class LongestFirst(LoadScopeScheduling):
-    """How several processes share the tests: each takes a file, or one of the dialog's tests, each of which starts a GIMP, or all of
-    the comparison's, which look at one run."""
+    """How several processes share the tests: each takes a file, or one of the dialog's tests, each of which starts a GIMP, or the cases
+    of one GIMP without a screen, which it runs in one go, or all of the comparison's, which look at one run."""
 
     def _split_scope(self, nodeid):
         file = nodeid.partition("::")[0]
         if file.endswith("/test_dialog.py"):
             return nodeid
+        if file.endswith("/test_headless.py"):
+            version = re.search(r"\[\d\.\d(-bridge)?", nodeid)
+            return file + version[0] if version else file
         return file.rpartition("/")[0] if "/comparison/" in file else file
 
 
