@@ -99,15 +99,15 @@ def reblend():
 @action
 def steer():
     def user(dialog):
-        wait = begin(dialog)
+        begin(dialog)
         under_way()
         press(dialog, "alt+u", "ctrl+a", "3", "Tab")
         look("steer-running")
-        wait()
-        insert(dialog)
+        keep_and_insert(dialog)
 
     scene = Scene()
-    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, preset="painting", iterations=0))
+    # Long enough for the slider to move meanwhile, however busy the machine is.
+    check(scene.image, scene.above, scene.before, scene.mask, blended(scene, user, preset="painting", iterations=600))
     assert (scene.report()["preset"], scene.report()["colour"]) == ("painting", 3)
 
 
