@@ -13,6 +13,7 @@ OURS_TO_AVOID = {
     "raster-invalid", "size-mismatch", "mask-missing", "pair-invalid", "pair-exists", "pair-unknown", "keys", "results-unreadable",
     "already-running", "socket-in-use", "socket-busy", "not-permitted", "metrics-address", "no-such-job", "memory-short", "job-unknown",
     "solver-too-large", "target-misplaced", "target-cut-off", "listen-failed", "socket-failed",
+    "fleet-missing", "fleet-refused", "fleet-unguarded", "fleet-out-of-reach",
 }  # fmt: skip
 
 
