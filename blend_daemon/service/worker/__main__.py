@@ -20,7 +20,7 @@ def main(address: str, device: str) -> None:
     """Serve the broker at `address` until it goes."""
     os.nice(NICENESS)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    from blend_daemon.engine.network import weights  # noqa: F401 - only now: torch takes seconds to load, in which the broker may go
+    from blend_daemon.engine.network import weights  # noqa: F401 - torch takes seconds; only one that is there connects
 
     socket = zmq.Context().socket(zmq.PAIR)
     socket.linger = 1000
