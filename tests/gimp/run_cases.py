@@ -1,11 +1,12 @@
 """Runs inside GIMP: each case named in CASES (environment) makes an image, calls the procedure and asserts on what it finds.
 
-Writes {case: "ok" or a traceback} to WORK/results.json.
+Writes {case: "ok", "not ended" or a traceback} to WORK/results.json, before each case and at the end, and to stdout what each took.
 """
 
 import json
 import os
 import sys
+import time
 import traceback
 
 sys.path.insert(0, os.environ["TESTS"])
@@ -22,12 +23,18 @@ from inside import CASES, WORK
 results = {}
 wanted = os.environ["CASES"].split(",")
 for function in [function for function in CASES if function.__name__ in wanted]:
+    name = function.__name__
+    results[name] = "not ended"
+    with open(os.path.join(WORK, "results.json"), "w") as file:
+        json.dump(results, file)
+    began = time.monotonic()
     try:
         function()
-        results[function.__name__] = "ok"
+        results[name] = "ok"
     except Exception:
-        results[function.__name__] = traceback.format_exc()
+        results[name] = traceback.format_exc()
     for image in Gimp.get_images():
         image.delete()
+    print(f"{name}: {time.monotonic() - began:.1f} s", flush=True)
 with open(os.path.join(WORK, "results.json"), "w") as file:
     json.dump(results, file)
