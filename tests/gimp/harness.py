@@ -90,6 +90,11 @@ class Gimp:
         finally:
             gimprc.write_text(before)
 
+    def forget(self) -> None:
+        """Forget the last values of the procedures: a test must not start from another's."""
+        for stale in self.profile.glob("plug-in-settings/*"):
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+
     def locale(self, name: str) -> dict[str, str]:
         """The environment of a language such as de_DE. GIMP takes no other than a locale's that is there, so one is made."""
         folder = self._work / "locale" / f"{name}.UTF-8"

@@ -26,10 +26,8 @@ TROUBLE = re.compile(
 def use_dialog(gimp, daemon):
     def use(action: str, expected: str = "$^", size: str = "1280x1000", **environment: str) -> str:
         work = Path(gimp.environment["WORK"])
-        # The dialog starts from the last values; a test must not start from another test's.
         (work / "opened").unlink(missing_ok=True)
-        for stale in gimp.profile.glob("plug-in-settings/*"):
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        gimp.forget()
         shots = os.environ.get("SCREENSHOTS")
         if shots:
             environment["SCREENSHOTS"] = shots

@@ -111,6 +111,8 @@ def until(client: Client, job: str | None, *types: str, limit: float = 60):
             if message.header.get("job") == job and message.type in types:
                 client._arrived[:0] = messages[number:]
                 return message
+            if job is not None and message.header.get("job") == job and message.type == "failed":
+                raise AssertionError(f"instead of {types}: {message.header}")
     raise AssertionError(f"no {types} for {job}")
 
 
