@@ -22,6 +22,7 @@ from blend_daemon.engine.raster.filters import blur
 
 TONE_SIGMA = 1.5  # px at each scale: below this frequency the start's tones are kept
 TONE_CELL = 2
+TONE_DOUBT = 0.05  # change of luma that costs twice its square: strokes stay below, blotches that no form of the object asks for do not
 BEYOND = 16  # px
 
 
@@ -56,7 +57,7 @@ class Weights:
     style : in place of Eq. 8, mean of 1 - cosine to the matched features, summed over the layers
     histogram : in place of Eq. 11, its first moment: squared distance of the features' means to the matched ones', over their energy
     chroma, tone : squared distance of the low-pass chroma and luma to the start's, per pixel of the object: features do not hold low
-        frequencies, and an object that is free there loses its light and shade
+        frequencies, and an object that is free there loses its light and shade. Luma's grows with the fourth power of large changes
     """
 
     content: float
@@ -147,13 +148,15 @@ class Painting:
         w, name = self._weights, self._layers.content
         features = self._look(blend, self._asked)
         goals = [(rows(features[k]).index_select(0, goal.inside), goal) for k, goal in self._goals.items()]
-        low = (self._low(blend) - self._low_start).square() * (TONE_CELL**2 / self._count)
+        low = (self._low(blend) - self._low_start).square()
+        luma, chroma = low[:, :1], low[:, 1:]
+        share = TONE_CELL**2 / self._count
         return {
             "content": w.content * _energy(features[name] - self._content, self._content_weight) / self._content_energy,
             "style": w.style * torch.stack([goal.unlike(f) for f, goal in goals]).sum(),
             "histogram": w.histogram * torch.stack([goal.off(f) for f, goal in goals]).sum(),
-            "chroma": w.chroma * low[:, 1:].sum(),
-            "tone": w.tone * low[:, :1].sum(),
+            "chroma": w.chroma * share * chroma.sum(),
+            "tone": w.tone * share * (luma * (1 + luma / TONE_DOUBT**2)).sum(),
         }
 
     def _look(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
