@@ -43,6 +43,13 @@ def disc(height: int, width: int, radius: float) -> torch.Tensor:
     return ((y - height / 2) ** 2 + (x - width / 2) ** 2 < radius**2).float()[None, None]
 
 
+def test_a_blotch_costs_far_more_than_strokes(features):
+    grey = torch.full((1, 3, 64, 64), 0.5)
+    painting = Painting(features, scene(grey, grey, disc(64, 64, 20), strokes(64, 64)), FINE, WEIGHTS, grey)
+    tone = [float(painting.losses(painting.compose(grey + change))["tone"]) for change in (0.02, 0.2)]
+    assert tone[1] > 5 * 100 * tone[0], "by its square alone it would be 100 times"
+
+
 def test_a_piece_of_the_target_finds_its_own_place(features):
     bank = strokes(96, 128)
     piece = bank[..., 32:80, 16:80]

@@ -85,29 +85,27 @@ def every_depth_comes_back_as_it_was_sent():
 
 @case
 def every_profile_comes_back_as_it_was_sent():
-    for precision, profile in (
-        (Gimp.Precision.U8_NON_LINEAR, Gimp.ColorProfile.new_rgb_srgb_linear()),
-        (Gimp.Precision.U16_LINEAR, Gimp.ColorProfile.new_rgb_srgb()),
-        (Gimp.Precision.FLOAT_LINEAR, Gimp.ColorProfile.new_rgb_adobe()),
-    ):
-        image, above, _ = picture(precision)
-        assert image.convert_color_profile(profile, Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC, True)
-        select_at(image, 1.0)
-        pasted(image, above, 1e-4)
+    for precision in (Gimp.Precision.U8_NON_LINEAR, Gimp.Precision.U16_LINEAR, Gimp.Precision.FLOAT_LINEAR):
+        for profile in (Gimp.ColorProfile.new_rgb_adobe(), Gimp.ColorProfile.new_rgb_srgb_linear(), Gimp.ColorProfile.new_rgb_srgb()):
+            image, above, _ = picture(precision)
+            assert image.convert_color_profile(profile, Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC, True)
+            select_at(image, 1.0)
+            pasted(image, above, 1e-4)
 
 
 @case
 def every_grey_profile_comes_back_as_it_was_sent():
-    for precision, profile in (
-        (Gimp.Precision.U8_NON_LINEAR, Gimp.ColorProfile.new_d65_gray_linear()),
-        (Gimp.Precision.U16_LINEAR, Gimp.ColorProfile.new_d65_gray_srgb_trc()),
-        (Gimp.Precision.FLOAT_LINEAR, Gimp.ColorProfile.new_d50_gray_lab_trc()),
-    ):
-        image, above, _ = picture(precision)
-        image.convert_grayscale()
-        assert image.convert_color_profile(profile, Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC, True)
-        select_at(image, 1.0)
-        assert pasted(image, above, 1e-4).is_gray()
+    for precision in (Gimp.Precision.U8_NON_LINEAR, Gimp.Precision.U16_LINEAR, Gimp.Precision.FLOAT_LINEAR):
+        for profile in (
+            Gimp.ColorProfile.new_d65_gray_linear(),
+            Gimp.ColorProfile.new_d50_gray_lab_trc(),
+            Gimp.ColorProfile.new_d65_gray_srgb_trc(),
+        ):
+            image, above, _ = picture(precision)
+            image.convert_grayscale()
+            assert image.convert_color_profile(profile, Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC, True)
+            select_at(image, 1.0)
+            assert pasted(image, above, 1e-4).is_gray()
 
 
 @case

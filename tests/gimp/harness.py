@@ -90,11 +90,6 @@ class Gimp:
         finally:
             gimprc.write_text(before)
 
-    def forget(self) -> None:
-        """Forget the last values of the procedures: a test must not start from another's."""
-        for stale in self.profile.glob("plug-in-settings/*"):
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-
     def locale(self, name: str) -> dict[str, str]:
         """The environment of a language such as de_DE. GIMP takes no other than a locale's that is there, so one is made."""
         folder = self._work / "locale" / f"{name}.UTF-8"
@@ -115,6 +110,8 @@ class Gimp:
     ) -> subprocess.CompletedProcess:
         """Run a script inside GIMP. `screen`: the whole GIMP on a virtual screen, not just its console; of that size;
         `bus`: on a D-Bus of its own; `patience`: s it may take, if not as usual."""
+        for stale in self.profile.glob("plug-in-settings/*"):  # last values: no test starts from another's
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         gimp = ["gimp" if screen else "gimp-console", "-id" if not screen else "-df", "--quit"]
         load = f"exec(open({str(script)!r}).read())" if interpreter == "python-fu-eval" else f'(load "{script}")'
         gimp += [f"--batch-interpreter={interpreter}", "-b", load]

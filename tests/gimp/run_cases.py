@@ -21,12 +21,18 @@ from gi.repository import Gimp
 from inside import CASES, WORK
 
 results = {}
+
+
+def write():
+    with open(os.path.join(WORK, "results.json"), "w") as file:
+        json.dump(results, file)
+
+
 wanted = os.environ["CASES"].split(",")
 for function in [function for function in CASES if function.__name__ in wanted]:
     name = function.__name__
     results[name] = "not ended"
-    with open(os.path.join(WORK, "results.json"), "w") as file:
-        json.dump(results, file)
+    write()
     began = time.monotonic()
     try:
         function()
@@ -36,5 +42,4 @@ for function in [function for function in CASES if function.__name__ in wanted]:
     for image in Gimp.get_images():
         image.delete()
     print(f"{name}: {time.monotonic() - began:.1f} s", flush=True)
-with open(os.path.join(WORK, "results.json"), "w") as file:
-    json.dump(results, file)
+write()

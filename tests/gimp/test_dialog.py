@@ -27,7 +27,6 @@ def use_dialog(gimp, daemon):
     def use(action: str, expected: str = "$^", size: str = "1280x1000", **environment: str) -> str:
         work = Path(gimp.environment["WORK"])
         (work / "opened").unlink(missing_ok=True)
-        gimp.forget()
         shots = os.environ.get("SCREENSHOTS")
         if shots:
             environment["SCREENSHOTS"] = shots

@@ -26,7 +26,6 @@ def run(gimp, daemon, request):
     """All cases that are asked for in one GIMP: its start takes longer than they do."""
     chosen = [item.callspec.params for item in request.session.items if item.module is request.module]
     cases = {params.get("name") for params in chosen if params["gimp"] == gimp.version}
-    gimp.forget()
     try:
         done = gimp.run(HERE / "run_cases.py", CASES=",".join(cases - {None}))
     except subprocess.TimeoutExpired as late:  # what was done until then counts

@@ -102,7 +102,10 @@ def eventually(truth, limit: float = 60):
 
 
 def until(client: Client, job: str | None, *types: str, limit: float = 60):
-    """The first message of that job, None: of none, of one of these types. What came before it is dropped, what came with it stays."""
+    """The first message of that job, None: of none, of one of these types. What came before it is dropped, what came with it stays.
+
+    A job that failed instead is told at once.
+    """
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         client.wait(0.1)

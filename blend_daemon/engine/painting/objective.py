@@ -22,7 +22,7 @@ from blend_daemon.engine.raster.filters import blur
 
 TONE_SIGMA = 1.5  # px at each scale: below this frequency the start's tones are kept
 TONE_CELL = 2
-TONE_DOUBT = 0.05  # change of luma that costs twice its square: strokes stay below, blotches that no form of the object asks for do not
+TONE_DOUBT = 0.05  # change of luma at which tone's loss is twice its square: strokes stay about there, blotches go far beyond
 BEYOND = 16  # px
 
 
@@ -150,13 +150,13 @@ class Painting:
         goals = [(rows(features[k]).index_select(0, goal.inside), goal) for k, goal in self._goals.items()]
         low = (self._low(blend) - self._low_start).square()
         luma, chroma = low[:, :1], low[:, 1:]
-        share = TONE_CELL**2 / self._count
+        per_pixel = TONE_CELL**2 / self._count
         return {
             "content": w.content * _energy(features[name] - self._content, self._content_weight) / self._content_energy,
             "style": w.style * torch.stack([goal.unlike(f) for f, goal in goals]).sum(),
             "histogram": w.histogram * torch.stack([goal.off(f) for f, goal in goals]).sum(),
-            "chroma": w.chroma * share * chroma.sum(),
-            "tone": w.tone * share * (luma * (1 + luma / TONE_DOUBT**2)).sum(),
+            "chroma": w.chroma * per_pixel * chroma.sum(),
+            "tone": w.tone * per_pixel * (luma * (1 + luma / TONE_DOUBT**2)).sum(),
         }
 
     def _look(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
