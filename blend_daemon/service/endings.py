@@ -16,7 +16,7 @@ class Limits:
     ----------
     hang : s without a word while it has something to do. The longest silence of an honest worker is the start of a blend of a
         hundred megapixels, a minute or two on a slow machine
-    memory : bytes of resident memory. Not watched where there is no /proc
+    memory : bytes of resident memory, without the pages of files. Not watched where there is no /proc
     idle : s without anything to do after which it is ended, so that its memory, a GPU's too, is free for others
     retries : how often a job is begun again whose worker was lost while it computed. 0 on one machine, where most likely the job itself
         ends its worker; in a fleet, nodes come and go

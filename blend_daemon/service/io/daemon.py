@@ -222,7 +222,7 @@ class Daemon:
         of_processes = [self._processes.account(worker) for worker in range(len(status["workers"]))]
         return status | {
             "pid": os.getpid(),
-            "memory": memory.resident("self"),
+            "memory": memory.held("self"),
             "uptime": round(time.monotonic() - self._began, 1),
             "worker": next(filter(None, (process["pid"] for process in of_processes)), None),
             "workers": [worker | process for worker, process in zip(status["workers"], of_processes, strict=True)],

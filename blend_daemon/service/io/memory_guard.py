@@ -42,7 +42,7 @@ async def watch(sockets: Sequence[ClientSocket], limit: int, explained: Callable
     explained : tells how many bytes are held for good reasons
     spared : tells the descriptors of connections that are never closed
     """
-    held = lambda: (memory.resident("self", private=True) or 0) - explained()
+    held = lambda: (memory.held("self") or 0) - explained()
     own = base = held()
     above: float | None = None  # since when
     freeing = -math.inf  # until when closed connections' memory may still come free

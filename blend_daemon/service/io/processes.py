@@ -90,12 +90,12 @@ class Processes:
     def account(self, worker: int) -> dict[str, int | None]:
         """What `status` says of a worker's process."""
         pid = self.pid(worker)
-        return {"pid": pid, "memory": pid and memory.resident(pid)}
+        return {"pid": pid, "memory": pid and memory.held(pid)}
 
     def memory(self) -> dict[int, int]:
-        """Resident memory of the processes that there are, bytes; of none where it cannot be told."""
+        """What memory the processes that there are hold, bytes; of none where it cannot be told."""
         pids = {worker: pid for worker in self._processes if (pid := self.pid(worker))}
-        return {worker: size for worker, pid in pids.items() if (size := memory.resident(pid))}
+        return {worker: size for worker, pid in pids.items() if (size := memory.held(pid))}
 
     async def close(self) -> None:
         """End all."""
