@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--memory-limit",
         type=_positive,
         metavar="MB",
-        help="memory of a worker, beyond which it is replaced (default: its share of three quarters of the machine's; in a fleet Ray watches)",
+        help="memory of a worker, beyond which it is replaced (default: its share of three quarters of the machine's, in a fleet none)",
     )
     parser.add_argument(
         "--unfinished-limit",
