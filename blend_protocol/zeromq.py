@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import zmq
@@ -54,7 +55,8 @@ class Socket:
         if self._seeking:
             self._unheard.append(frames)
         if self._address:
-            self._socket.send_multipart(frames, copy=False)
+            with suppress(zmq.Again):  # the daemon refused: ZeroMQ gave up, and would wait for ever. `events` tells
+                self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
 
     def _seek(self) -> None:
         """Connect to where the daemon now says that it is."""

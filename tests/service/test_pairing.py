@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -18,6 +19,7 @@ from zmq.utils import z85
 from blend_protocol import framing, keys
 from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
+from blend_protocol.zeromq import Socket
 
 LONG = {"preset": "paper"}
 OTHER = "0" * 32
@@ -175,6 +177,25 @@ def test_a_pairing_that_is_none_changes_nothing(fresh_daemon, words):
     assert done.returncode == 2
     assert done.stderr.startswith("blend-daemon: ")
     assert not list((fresh_daemon.folder / "state").rglob("*x*"))
+
+
+def test_what_is_first_sent_after_a_refusal_holds_nobody_up(listening, computer):
+    server_key = listening.command("keys").stdout.split()[1]
+    with computer("stranger"):
+        keys.add_daemon("box", listening.tcp, server_key)
+        socket = Socket("box")
+        socket.wait(10)  # for the refusal
+        for _ in range(20):  # ZeroMQ gives the connection up
+            time.sleep(0.02)
+            assert socket.receive() is None
+        sending = threading.Thread(target=socket.send, args=([b"hello"],), daemon=True)
+        sending.start()
+        sending.join(5)
+        assert not sending.is_alive()
+        with pytest.raises(BlendError) as error:
+            socket.events()
+        socket.close()
+    assert error.value.code == "not-admitted"
 
 
 def test_through_a_bridge_a_refusal_is_told_as_over_a_socket(listening, computer, monkeypatch):

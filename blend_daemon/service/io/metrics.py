@@ -70,12 +70,7 @@ def text(status: Mapping[str, Any]) -> str:
     metric("results_kept", "gauge", "Results on disk that wait for their owners.", {"": status["results"]["count"]})
     metric("results_kept_bytes", "gauge", "Their size.", {"": status["results"]["bytes"]})
     metric("broker_memory_bytes", "gauge", "The broker's own memory.", {"": status["memory"]})
-    metric(
-        "worker_memory_bytes",
-        "gauge",
-        "A worker's own memory.",
-        {who: worker["memory"] for who, worker in workers.items()},
-    )
+    metric("worker_memory_bytes", "gauge", "A worker's own memory.", {who: worker["memory"] for who, worker in workers.items()})
     metric("worker_computing", "gauge", "1 while a worker computes.", {who: int(w["state"] == "computing") for who, w in workers.items()})
     metric("worker_starts_total", "counter", "Processes that a worker has had.", {who: worker["starts"] for who, worker in workers.items()})
     return "\n".join(lines) + "\n"
