@@ -134,7 +134,7 @@ def throughput(jobs: int) -> int:
                 began = time.monotonic()
                 all_of(client, jobs, {"preset": "draft"})
                 rate = jobs / (time.monotonic() - began)
-            print(f"{workers} workers {rate:6.2f} drafts/s {'#' * round(rate * 20)}", flush=True)
+            print(f"{workers} workers {rate:6.2f} drafts/s {'#' * round(rate * 4)}", flush=True)
     print(f"on {os.cpu_count()} cores")
     return 0
 

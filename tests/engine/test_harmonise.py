@@ -78,6 +78,15 @@ def test_what_was_cut_out_stays_whole_and_the_target_does_not_shine_through(coar
     assert detail(begun.colours.numpy().transpose(1, 2, 0), RADIUS < 20) < 4 / 255
 
 
+def test_of_a_cut_out_the_rim_shows_nothing_of_its_old_backdrop(coarse, gravel):
+    rim = (RADIUS >= 24) & (RADIUS < 25)
+    coarse[rim] = (0.6, 0.62, 0.6)
+    alpha = (RADIUS < 25).astype(np.float32)[:, :, None]
+    colours = start(np.concatenate([coarse, alpha], axis=2), gravel, RADIUS < 25).colours.numpy()
+    inside = colours[:, (RADIUS > 10) & (RADIUS < 20)].mean(axis=1)
+    assert abs(colours[:, rim].mean(axis=1) - inside).max() < 0.02
+
+
 def test_a_jagged_edge_becomes_a_soft_one_inside_the_mask(coarse, gravel):
     alpha = (RADIUS < 50).astype(np.float32)[:, :, None]
     cover = start(np.concatenate([coarse, alpha], axis=2), gravel, RADIUS < 50).cover.numpy()

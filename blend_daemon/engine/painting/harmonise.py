@@ -2,7 +2,8 @@
 
 Three closed-form steps, each an answer to something that a Laplacian and features do badly (docs/engine.md):
 
-1. What of the selection is the object is told from the backdrop (`matting`): of the backdrop nothing is kept.
+1. What of the selection is the object is told from the backdrop (`matting`): of the backdrop nothing is kept. The rim of a cut-out, where
+   its old backdrop shines through, takes the colours of what lies deeper.
 2. The object's colours move some of the way to the target's, by one map for the whole object: a curve takes its luma nearer, and black
    stays black unless the target has none; its chroma nears the target's. What is not painted is given the target's light besides: dark
    parts near the chroma of its dark tones, bright ones that of its bright tones, and each side the colours of what lies on that side.
@@ -51,6 +52,7 @@ LUMA_REACH = 2.0  # the membrane's width for luma, as a multiple of that for chr
 BACKDROP_REACH = 3.0  # how far a smooth backdrop is followed, as a multiple of the width
 CUT = 2  # px around a pixel of the mask's edge within which the source must be smooth for the edge to cut through a backdrop
 THIN = 6.0  # px: what is not thicker keeps its middle whole
+RIM = 1.5  # px along the edge of a cut-out, in which its old backdrop often shows: they take the colours of what lies deeper
 LEAST_AROUND = 0.1  # of the mask's pixels: a layer that shows less than this outside the selection was cut out
 ITERATIONS = 9
 
@@ -116,6 +118,8 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
         own &= found > 0.5
     light = torch.zeros_like(source)
     goes_on = found is None and int((around.sourced & ~around.unknown).sum()) > LEAST_AROUND * int(around.unknown.sum())
+    if found is None and not goes_on:
+        source = foreground(source, ((inner > RIM) & own).to(source))
     if own.sum() >= 16 and near.sum() >= 16:
         of_target = around.target[:, near], whole.to(source) if whole.numel() else around.target[:, near]
         source = move_colours(source, source[:, own], *of_target, harmony.colour)
@@ -215,8 +219,7 @@ def _ambient(around: Surroundings, image: Tensor, own: Tensor, amount: float) ->
 
 
 def _edge(around: Surroundings, inner: Tensor, thickness: float, softness: float) -> Tensor:
-    """How far a pixel of the mask is inside it, (h, w) in 0..1: a jagged edge becomes a painted one, and the rim of a rough cut-out,
-    which is half old backdrop, goes."""
+    """How far a pixel of the mask is inside it, (h, w) in 0..1: a jagged edge becomes a painted one."""
     smooth = blur((~around.known).to(inner)[None], max(softness, 0.3))[0]
     rounded = ((smooth - 0.55) / 0.44).clamp(0, 1)
     # A line of a pixel or two has no inside, and stays.
