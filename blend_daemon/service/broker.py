@@ -197,7 +197,9 @@ class Broker:
     def _sketch(self, client: Connection, id: str, message: Message) -> None:
         # Not queued: a worker makes it between two evaluations of whatever job it runs.
         sketches, worker, size = self.workers.sketches, self.workers.for_sketch(), replies.size(message)
-        if id in sketches or self.queue.holds(id):
+        if not self.jobs.open:
+            self._refuse(client, STOPPED, id)
+        elif id in sketches or self.queue.holds(id):
             self._refuse(client, ID_TAKEN, id)
         elif worker is None:
             self.workers.wake(1, self._now)
