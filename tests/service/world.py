@@ -258,7 +258,8 @@ class World:
         if message.type == "result":
             assert message.header["report"]["owner"] == owner, "another is given a result"
         elif message.type == "results":
-            known = {job for keeper, job in {*self.results, *self.notes, *self.mislaid} if keeper == owner}
+            begun = {(job.owner, job.id) for job in self.accepted}  # one that was cut off may have no note, if the disk was full
+            known = {job for keeper, job in {*self.results, *self.notes, *self.mislaid, *begun} if keeper == owner}
             assert {entry["job"] for entry in message.header["results"]} <= known
         elif message.type == "sketched":
             assert self.sketches.pop(message.header["job"]) == client, "another is given a sketch"
