@@ -135,9 +135,10 @@ def blend(cases: Sequence[Case], folder: Path, jobs: int, quiet: bool, engine: S
         raise BlendError("output-unwritable", f"The folder {folder} cannot be made: {error.strerror}.", "Choose another.") from error
     todo = [case for case in cases if not case.output(folder).is_file()]
     tally = _Tally(folder / "failures.csv", len(cases), len(cases) - len(todo), quiet)
-    if todo:
-        with tally, _daemon(jobs, engine) as client:
-            _all(client, iter(todo), folder, jobs, tally)
+    with tally:
+        if todo:
+            with _daemon(jobs, engine) as client:
+                _all(client, iter(todo), folder, jobs, tally)
     return tally.failed
 
 
