@@ -58,6 +58,7 @@ class World:
         self.results: dict[Key, tuple[Message, Entry]] = {}
         self.notes: set[Key] = set()
         self.disk_is_full = False
+        self.unnoted: set[Key] = set()  # jobs of which the daemon alone knows, because the disk was full
         self.mislaid: set[Key] = set()  # results whose files somebody removed
         self.released: set[Key] = set()
         self.start()
@@ -78,6 +79,7 @@ class World:
         self._events: deque[events.Event] = deque()
         self._untold: list[Job] = []  # ends that did not reach whom they were for
         entries = [*(entry for _, entry in self.results.values()), *cut]
+        self.unnoted.clear()
         self.mislaid.clear()
         self.broker = Broker(WORKERS, Limits(hang=3, memory=100, idle=3, retries=self.retries), entries, WELCOME, self.now, 0.0, None)
         for effect in self.broker.start():
@@ -234,8 +236,7 @@ class World:
             case events.Note(job):
                 self.accepted.append(job)
                 self.released.discard((job.owner, job.id))
-                if not self.disk_is_full:
-                    self.notes.add((job.owner, job.id))
+                (self.unnoted if self.disk_is_full else self.notes).add((job.owner, job.id))
             case events.Write():
                 self.writes.append(effect)
             case events.Fetch():
@@ -244,9 +245,11 @@ class World:
                 self._may_go((owner, job))
                 self.results.pop((owner, job), None)
                 self.notes.discard((owner, job))
+                self.unnoted.discard((owner, job))
                 self.mislaid.discard((owner, job))
             case events.RemoveNote(owner, job):
                 self.notes.discard((owner, job))
+                self.unnoted.discard((owner, job))
             case events.Exit():
                 assert not self.exited
                 assert all(job in self.ends for job in self.accepted), "a daemon exits over an unfinished job"
@@ -258,8 +261,7 @@ class World:
         if message.type == "result":
             assert message.header["report"]["owner"] == owner, "another is given a result"
         elif message.type == "results":
-            begun = {(job.owner, job.id) for job in self.accepted}  # one that was cut off may have no note, if the disk was full
-            known = {job for keeper, job in {*self.results, *self.notes, *self.mislaid, *begun} if keeper == owner}
+            known = {job for keeper, job in {*self.results, *self.notes, *self.unnoted, *self.mislaid} if keeper == owner}
             assert {entry["job"] for entry in message.header["results"]} <= known
         elif message.type == "sketched":
             assert self.sketches.pop(message.header["job"]) == client, "another is given a sketch"

@@ -113,13 +113,13 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
     found = matte(source, around.sourced, around.unknown)
     if found is not None and not torch.minimum(cover, found).any():
         found = None  # of a pixel or two all may look like backdrop; but something was selected
+    goes_on = found is None and int((around.sourced & ~around.unknown).sum()) > LEAST_AROUND * int(around.unknown.sum())
     if found is not None:
         source, cover = foreground(source, found), torch.minimum(cover, found)
         own &= found > 0.5
-    light = torch.zeros_like(source)
-    goes_on = found is None and int((around.sourced & ~around.unknown).sum()) > LEAST_AROUND * int(around.unknown.sum())
-    if found is None and not goes_on:
+    elif not goes_on:
         source = foreground(source, ((inner > RIM) & own).to(source))
+    light = torch.zeros_like(source)
     if own.sum() >= 16 and near.sum() >= 16:
         of_target = around.target[:, near], whole.to(source) if whole.numel() else around.target[:, near]
         source = move_colours(source, source[:, own], *of_target, harmony.colour)

@@ -18,8 +18,8 @@ def share(workers: int) -> int:
 def held(pid: int | str) -> int | None:
     """Resident memory of a process in bytes, None where it cannot be told.
 
-    Pages of files are left out: the system takes them back when it needs them, and of PyTorch's libraries alone they are 0.2 to 0.6 GB,
-    more or less as the build and the machine would have it.
+    Pages of files, and shared memory with them, are left out: the system takes files' pages back when it needs them, and of PyTorch's
+    libraries alone they are 0.2 to 0.6 GB, more or less as the build and the machine would have it.
     """
     try:
         with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123 - several times a second
