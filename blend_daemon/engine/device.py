@@ -38,11 +38,18 @@ def choose(name: str = "auto") -> torch.device:
 def precision(device: torch.device) -> torch.dtype:
     """bfloat16 where the device multiplies it natively, float32 elsewhere, where emulated bfloat16 would be slower."""
     if device.type == "cpu":
-        native = torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16")
-        return torch.bfloat16 if native else torch.float32
+        has = torch.cpu.get_capabilities()
+        native = has.get("avx512_bf16") or has.get("amx_bf16")
+        return torch.bfloat16 if native and _onednn_takes_bfloat16() else torch.float32
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float32
     return torch.float32
+
+
+def _onednn_takes_bfloat16() -> bool:
+    """Whether the library that convolves on the CPU does so in bfloat16: ONEDNN_MAX_CPU_ISA keeps it from what the processor has, and a
+    build of PyTorch may lack it."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -188,6 +191,13 @@ def test_a_device_that_is_not_there_is_named(name, code, cat, coffee, disc):
         run(Problem.from_arrays(cat, coffee, disc), device=name)
     assert error.value.code == code
     assert name in str(error.value)
+
+
+def test_bfloat16_is_left_alone_where_it_would_be_emulated():
+    """Fails where the processor has AVX-512 BF16 or AMX and only its flags are asked: emulated, a blend takes ten times as long."""
+    ask = "import torch; from blend_daemon.engine.device import precision; print(precision(torch.device('cpu')))"
+    told = subprocess.check_output([sys.executable, "-c", ask], env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}, text=True)
+    assert told.strip() == "torch.float32"
 
 
 @pytest.fixture
