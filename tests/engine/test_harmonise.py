@@ -20,10 +20,10 @@ def flat(value: float) -> np.ndarray:
     return np.full((SIDE, SIDE, 3), value, np.float32)
 
 
-def start(source: np.ndarray, target: np.ndarray, mask: np.ndarray) -> Start:
+def start(source: np.ndarray, target: np.ndarray, mask: np.ndarray, on_its_like: bool = False) -> Start:
     problem = Problem.from_arrays(source, target, mask.astype(np.float32))
     around = Surroundings.of(problem, (0, 0, SIDE, SIDE))
-    return harmonise(around, palette(problem), Harmony(1.0, 0.25, 1.0), 48)
+    return harmonise(around, palette(problem), Harmony(1.0, 0.25, 1.0), 48, on_its_like)
 
 
 def detail(image: np.ndarray, where: np.ndarray) -> float:
@@ -110,6 +110,16 @@ def test_a_selection_inside_something_larger_is_not_taken_for_backdrop(cat, coff
     y, x = np.mgrid[: window[3], : window[2]]
     centre = np.hypot(y - window[3] / 2, x - window[2] / 2) < 16
     assert begun.cover.numpy()[centre].min() > 0.95
+
+
+def test_on_its_like_an_object_takes_the_colours_of_what_it_covers(gravel):
+    """A grey disc over an orange one before grey: orange comes in, and more than that comes in elsewhere of what lies around."""
+    disc = RADIUS < 50
+    target = gravel.copy()
+    target[disc] *= (1.3, 1.0, 0.5)
+    redder = lambda colours: float((colours[0] - colours[2]).numpy()[RADIUS < 40].mean())
+    assert abs(redder(start(flat(0.5), target, disc).colours)) < 0.02
+    assert 0.2 < redder(start(flat(0.5), target, disc, on_its_like=True).colours) < 0.4
 
 
 @pytest.mark.parametrize("surroundings", [0.1, 0.5, 0.9])

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from skimage import data
 from test_lbfgs import Reads
 
 from blend_daemon.engine import device as devices
+from blend_daemon.engine.methods.deep import resized
 from blend_daemon.engine.optimise.lbfgs import LBFGS
 from blend_daemon.engine.painting import recolour
 from blend_daemon.engine.painting.matching import GRID, Field
 from blend_daemon.engine.painting.objective import COARSE, FINE, Painting, Scene, Weights
-from blend_daemon.engine.painting.strength import _painted, _strokes, strength
+from blend_daemon.engine.painting.strength import _painted, _strokes, covers_its_like, scale_of_kinds, strength
 from blend_daemon.engine.raster.axes import to_axes
 from blend_daemon.engine.raster.problem import Problem
 from blend_daemon.engine.raster.surroundings import Surroundings
@@ -143,6 +145,19 @@ def test_colours_are_trusted_where_the_target_shows_the_objects_like(features):
     assert measured(plain) == 0
     grey = Scene(*(image[:, :1] for image in vars(scene(start, start, disc(64, 80, 24), bank)).values()))
     assert strength(features, grey, around(bank)).palette == 0
+
+
+def test_a_cat_on_a_cat_is_told_from_a_cat_on_a_cup(features):
+    cat, cup = data.chelsea()[:296, :440], data.coffee()[:296, :440]
+    y, x = np.mgrid[:296, :440]
+    radius = np.hypot(y - 140, x - 220)
+    another = np.where(radius[..., None] < 130, cat[:, ::-1] * (0.5, 0.7, 1.0), cup).astype(np.uint8)
+    for target, wanted in ((cup, False), (another, True)):
+        window = Surroundings.of(Problem.from_arrays(cat, target, (radius < 110).astype(np.float32)), (0, 0, 440, 296))
+        factor = scale_of_kinds(window.mask)
+        parts = window.target, window.source, window.mask[None], window.target, window.known[None].float()
+        small = [resized(part[None], factor) for part in parts]
+        assert covers_its_like(features, Scene(*small)) == wanted
 
 
 def test_an_objects_colour_gets_one_new_colour_wherever_it_stands():

@@ -15,7 +15,7 @@ from blend_daemon.engine.optimise.loop import Steps, minimise
 from blend_daemon.engine.painting import recolour
 from blend_daemon.engine.painting.harmonise import Harmony, Start, harmonise, palette
 from blend_daemon.engine.painting.objective import COARSE, FINE, Layers, Painting, Scene, Weights
-from blend_daemon.engine.painting.strength import Strength, strength
+from blend_daemon.engine.painting.strength import Strength, covers_its_like, scale_of_kinds, strength
 from blend_daemon.engine.progress import Directive
 from blend_daemon.engine.raster.axes import from_axes, to_axes
 from blend_daemon.engine.raster.filters import guided_by_luma
@@ -47,7 +47,7 @@ def deep_single_stage(run: Run) -> Steps:
 
 
 def sketch(run: Run) -> Floats:
-    """What the optimiser starts from, over the box."""
+    """What the optimiser starts from where the object does not cover its like, over the box: to tell takes the network, and longer."""
     window = run.problem.window(CONTEXT)
     around = Surroundings.of(run.problem, window, run.device)
     start = _start(around, palette(run.problem), run.parameters)
@@ -77,6 +77,10 @@ def _painted(run: Run) -> Steps:
     costs = [(scale.evaluations, scale.factor**2 * (1.0 if scale.layers is COARSE else 0.5)) for scale in scales]
 
     start = _start(around, whole, run.parameters)
+    kinds = _scene(around, bank, start, start.colours, used, scale_of_kinds(around.mask * start.cover))
+    on_its_like = covers_its_like(features, kinds)
+    if on_its_like:
+        bank, start = replace(bank, known=bank.visible), _start(around, whole, run.parameters, on_its_like)
     small = _scene(around, bank, start, start.colours, used, working / 4)
     there = bool((small.mask > 0).any())  # an object of a pixel or two is too small for a brush
     measured = strength(features, small, bank) if there else Strength(0.0, 0.0)
@@ -120,7 +124,7 @@ def _painted(run: Run) -> Steps:
             difference = change(x)
             if not isinstance(word, Parameters):
                 break
-            start = _start(around, whole, word)
+            start = _start(around, whole, word, on_its_like)
             # Less paint is wanted: less is what the run goes on from.
             difference = difference * min(amount() / max(painted, FAINT), 1.0)
             plan(number)
@@ -136,14 +140,14 @@ def _painted(run: Run) -> Steps:
     return blended(difference)
 
 
-def _start(around: Surroundings, whole: Tensor, parameters: Parameters) -> Start:
+def _start(around: Surroundings, whole: Tensor, parameters: Parameters, on_its_like: bool = False) -> Start:
     harmony = Harmony(
         colour=parameters.colour / 50,
         width=0.25 * 2 ** ((parameters.seam - 50) / 12.5),
         softness=2 ** ((parameters.seam - 50) / 50),
     )
     with threads_for(around.mask.numel()):
-        return harmonise(around, whole, harmony, CONTEXT)
+        return harmonise(around, whole, harmony, CONTEXT, on_its_like)
 
 
 def _settled(colours: Tensor, painted: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ SAMPLES = 50_000  # pixels at most whose tones count
 LUMA_SHIFT, CHROMA_SHIFT = 0.4, 0.4  # share of the way that the means move, with the slider in the middle
 BEND = 0.6  # of the luma's curve at most: its slope stays within 1 - BEND and 1 + BEND
 LUMA_RANGE = 0.35  # share of the way back into the target's range, of tones that are darker or brighter than any of its own
+LIKE = 1.8  # times further colours move where the object covers its like: what they should be is known then
 LEAST_LUMA, MOST_LUMA = 0.88, 1.15  # of its own contrast that the object keeps: one that has lost its light and shade is fog
 LEAST_CHROMA, MOST_CHROMA = 0.75, 1.2  # of its own spread of chroma
 NEAR = 0.5  # weight of the surroundings in the mean to move to; the rest is the whole target's
@@ -94,7 +95,7 @@ def palette(problem: Problem) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(problem.palette(PALETTE).T))
 
 
-def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int) -> Start:
+def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int, on_its_like: bool = False) -> Start:
     """The start over the window.
 
     Parameters
@@ -103,9 +104,13 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
     whole : the target's `palette`, (channels, n)
     harmony : amounts
     margin : px around the mask whose target pixels are the object's surroundings
+    on_its_like : whether it covers its like (`strength.covers_its_like`), whose colours then are the ones to take
     """
     inner = _distance(~around.known) * around.unknown  # beyond the canvas, and where the target is transparent, is no edge
     near = around.known & (_distance(~around.unknown) <= margin)
+    if on_its_like:
+        near = around.unknown & around.visible
+        whole, harmony = around.target[:, near], replace(harmony, colour=min(LIKE * harmony.colour, 2.0))
     thickness = float(inner.max())
     own = around.unknown & around.sourced
     cover = _edge(around, inner, thickness, harmony.softness)

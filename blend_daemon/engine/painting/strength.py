@@ -1,4 +1,4 @@
-"""How much of a painting the target is, and how well its matter can show the object: how much there is to be painted."""
+"""How much of a painting the target is, and how well its matter can show the object: how much there is to be painted, and with what."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from blend_daemon.engine.network.features import Features
 from blend_daemon.engine.network.losses import positions
@@ -31,6 +32,11 @@ LAYERS = ("conv2_2", "conv3_3")
 STRANGE, ALIKE = 0.95, 1.1
 CONSPICUOUS = 0.15  # by how much less alike an object may be among the boldest strokes, where a photograph catches the eye
 DOUBTED, TRUSTED = 0.9, 1.0  # the same for the colours that are found for the object
+
+KIND = "conv4_3"  # knows an eye from a hand
+ACROSS = 80.0  # px, the object's size for it: a position then sees most of the object
+SMALLEST = 64  # positions of the object, below which it has no parts that could lie on their like
+NEARBY = 0.12  # of the object's size, within which what it covers is in its place
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,35 @@ def strength(features: Features, scene: Scene, bank: Surroundings) -> Strength:
     alike = _between(likeness + CONSPICUOUS * _between(calm, BOLD, GRAVEL), STRANGE, ALIKE)
     coloured = scene.start.shape[1] == 3
     return Strength(_between(_painted(calm, usual) * alike, DULL, BRIGHT), _between(likeness, DOUBTED, TRUSTED) if coloured else 0.0)
+
+
+def scale_of_kinds(cover: Tensor) -> float:
+    """The factor at which `covers_its_like` looks at an object of which (h, w) tells how much of each pixel it covers."""
+    return min(ACROSS / max(float(cover.sum()), 1.0) ** 0.5, 1.0)
+
+
+@torch.no_grad()
+def covers_its_like(features: Features, scene: Scene) -> bool:
+    """Whether the object lies on the same kind of thing, a face on a face: place by place, nothing that the bank shows is as much like it
+    as what it covers.
+
+    Parameters
+    ----------
+    scene : the start at `scale_of_kinds`
+    """
+    own, bank, under = (features(image.expand(-1, 3, -1, -1), (KIND,))[KIND] for image in (scene.start, scene.bank, scene.target))
+    free = positions(scene.free, bank).flatten() > 0.95
+    inside = covered(positions(scene.mask, own))
+    if free.sum() < FEWEST or len(inside) < SMALLEST:
+        return False
+    offered = rows(bank)[free].float()
+    mean = offered.mean(dim=0)
+    shown, offered, hidden = (F.normalize(f.float() - mean, dim=1) for f in (rows(own)[inside], offered, rows(under)[inside]))
+    y, x = inside // own.shape[-1], inside % own.shape[-1]
+    reach = NEARBY * len(inside) ** 0.5
+    in_place = ((y[:, None] - y).abs() <= reach) & ((x[:, None] - x).abs() <= reach)
+    most = lambda cosine: float(cosine.amax(dim=1).mean())
+    return most((shown @ hidden.T).masked_fill(~in_place, -1.0)) > most(shown @ offered.T)
 
 
 def _painted(calm: float, usual: float) -> float:
