@@ -122,6 +122,18 @@ def test_on_its_like_an_object_takes_the_colours_of_what_it_covers(gravel):
     assert 0.2 < redder(start(flat(0.5), target, disc, on_its_like=True).colours) < 0.4
 
 
+def test_on_its_like_a_dark_object_comes_into_the_light(cat):
+    """A dark cat on a bright one comes near its brightness, keeps its contrast, and its black stays black."""
+    own, like = (np.ascontiguousarray(np.kron(cat, np.ones((3, 2, 1)))[:SIDE, :SIDE]) / 255 for _ in range(2))
+    disc = RADIUS < 50
+    luma = lambda colours: torch.einsum("c,chw->hw", LUMA, torch.as_tensor(colours).float()).numpy()[RADIUS < 40]
+    dark, bright = luma((own * 0.5).transpose(2, 0, 1)), luma(like.transpose(2, 0, 1))
+    lit = luma(start((own * 0.5).astype(np.float32), like.astype(np.float32), disc, on_its_like=True).colours)
+    assert abs(lit.mean() - bright.mean()) < 0.35 * abs(dark.mean() - bright.mean())
+    assert lit.std() > 1.3 * dark.std()
+    assert np.quantile(lit, 0.01) < 0.15, "a shift by the same would make it 0.25"
+
+
 @pytest.mark.parametrize("surroundings", [0.1, 0.5, 0.9])
 def test_before_a_flat_target_an_object_keeps_its_light_and_shade(cat, surroundings):
     own = torch.from_numpy(cat.transpose(2, 0, 1) / 255).float()

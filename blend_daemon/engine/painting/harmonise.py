@@ -42,6 +42,7 @@ LUMA_SHIFT, CHROMA_SHIFT = 0.4, 0.4  # share of the way that the means move, wit
 BEND = 0.6  # of the luma's curve at most: its slope stays within 1 - BEND and 1 + BEND
 LUMA_RANGE = 0.35  # share of the way back into the target's range, of tones that are darker or brighter than any of its own
 LIKE = 1.8  # times further colours move where the object covers its like: what they should be is known then
+BRIGHT, EXPOSED, MOST_EXPOSURE = 0.8, 0.8, 1.8  # there: the quantile of luma that shows the light, share of the way, and at most
 LEAST_LUMA, MOST_LUMA = 0.88, 1.15  # of its own contrast that the object keeps: one that has lost its light and shade is fog
 LEAST_CHROMA, MOST_CHROMA = 0.75, 1.2  # of its own spread of chroma
 NEAR = 0.5  # weight of the surroundings in the mean to move to; the rest is the whole target's
@@ -110,7 +111,7 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
     near = around.known & (_distance(~around.unknown) <= margin)
     if on_its_like:
         near = around.unknown & around.visible
-        whole, harmony = around.target[:, near], replace(harmony, colour=min(LIKE * harmony.colour, 2.0))
+        whole = around.target[:, near]
     thickness = float(inner.max())
     own = around.unknown & around.sourced
     cover = _edge(around, inner, thickness, harmony.softness)
@@ -127,10 +128,13 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
     light = torch.zeros_like(source)
     if own.sum() >= 16 and near.sum() >= 16:
         of_target = around.target[:, near], whole.to(source) if whole.numel() else around.target[:, near]
-        source = move_colours(source, source[:, own], *of_target, harmony.colour)
-        light = toned(source, *of_target, harmony.colour)
+        amount, exposure = harmony.colour, 1.0
+        if on_its_like:
+            exposure, amount = _exposure(source[:, own], whole, amount), min(LIKE * amount, 2.0)
+        source = move_colours(exposure * source, exposure * source[:, own], *of_target, amount, exposed=exposure > 1)
+        light = toned(source, *of_target, amount)
         if not goes_on:  # else the membrane carries it
-            light += _ambient(around, source, own, harmony.colour)
+            light += _ambient(around, source, own, amount)
     if goes_on:
         source = source + _closing(around, source + light, inner, max(harmony.width * thickness, 1.5))
     shown = around.unknown & around.sourced
@@ -144,12 +148,19 @@ def _distance(region: Tensor) -> Tensor:
     return torch.from_numpy(ndimage.distance_transform_edt(region.cpu().numpy())).float().to(region.device)
 
 
-def move_colours(image: Tensor, own: Tensor, near: Tensor, whole: Tensor, amount: float) -> Tensor:
+def _exposure(own: Tensor, like: Tensor, amount: float) -> float:
+    """The factor that takes the bright of the object's colours (c, n) up towards the bright of its like (c, m): a face in another's light.
+    Down the curve of luma takes them, which leaves what is dark."""
+    bright, wanted = (float(torch.quantile(_sampled(colours)[0], BRIGHT).clamp(min=1e-3)) for colours in (own, like))
+    return min(max((wanted / bright) ** min(EXPOSED * amount, 1.0), 1.0), MOST_EXPOSURE)
+
+
+def move_colours(image: Tensor, own: Tensor, near: Tensor, whole: Tensor, amount: float, exposed: bool = False) -> Tensor:
     """Move (c, h, w) by one map, luma and each axis of chroma apart, that takes the object's colours `own` (c, n) towards the
-    surroundings' `near` and the whole target's `whole`."""
+    surroundings' `near` and the whole target's `whole`. If it is `exposed` rightly the luma's mean stays."""
     x, a, b, g = to_axes(image), *(_sampled(colours) for colours in (own, near, whole))
     wanted = NEAR * b.mean(dim=1) + (1 - NEAR) * g.mean(dim=1)
-    out = _curve(a[0], wanted[0], g[0], amount)(x[0])[None]
+    out = _curve(a[0], a[0].mean() if exposed else wanted[0], g[0], amount)(x[0])[None]
     if len(x) == 3:
         mean = a[1:].mean(dim=1)
         least = 1 - (1 - LEAST_CHROMA) * amount
