@@ -47,7 +47,7 @@ class Features:
             if name.endswith("_1") and name != "conv1_1":
                 x = F.max_pool2d(x, 2)
             weight, bias = self._layers[name]
-            x = F.relu(F.conv2d(x, weight, bias, padding=1))
+            x = F.conv2d(x, weight, bias, padding=1).relu_()
             if name in layers:
                 out[name] = x
         return out

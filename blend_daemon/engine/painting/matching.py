@@ -22,7 +22,7 @@ COLOUR_WEIGHTS = (1.5, 2.0, 2.0)  # of a difference in luma and in the two axes 
 FEWEST = 50  # places of the target to choose from, at least
 CONTRAST_SIGMA = 3.0  # px: what is finer is texture
 LEAST_GAIN, MOST_GAIN = 0.8, 2.5
-CHUNK = 2000  # cells compared at once
+CHUNK = 500  # cells compared at once
 
 
 def allowed(share: Tensor, threshold: float) -> Tensor:
@@ -94,7 +94,7 @@ class Field:
         a = torch.cat([torch.cat(asked, dim=1) / len(layers), 2 * wanted.to(asked[0])], dim=1)
         b = torch.cat([*offered, had.to(offered[0])], dim=1)
         penalty = had.square().sum(dim=1)
-        found = choice[torch.cat([((part @ b.T).float() - penalty).argmax(dim=1) for part in a.split(CHUNK)])]
+        found = choice[torch.cat([(part @ b.T).float().sub_(penalty).argmax(dim=1) for part in a.split(CHUNK)])]
         self._size, self._whole = size, whole
         cells = torch.zeros(size[0] * size[1], dtype=torch.long, device=inside.device)
         cells[inside] = found

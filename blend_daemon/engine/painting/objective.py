@@ -7,8 +7,9 @@ position of the target that is most like it (`matching`), so strokes follow the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,7 @@ TONE_SIGMA = 1.5  # px at each scale: below this frequency the start's tones are
 TONE_CELL = 2
 TONE_DOUBT = 0.05  # change of luma at which tone's loss is twice its square: strokes stay about there, blotches go far beyond
 BEYOND = 16  # px
+PIECE = 16_384  # positions of a layer that are compared at once
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,9 @@ class Painting:
         for name in layers.style:
             inside = covered(positions(scene.mask, own[name]))
             matched = rows(bank[name])[field.positions(_size(own[name]), _size(bank[name]))[inside]]
-            self._goals[name] = _Goal(inside, means[name], F.normalize(matched - means[name], dim=1), matched.float().mean(dim=0))
+            mean = matched.mean(dim=0, dtype=torch.float32)
+            away = matched.sub_(means[name])
+            self._goals[name] = _Goal(inside, means[name], away.div_(_length(away)[:, None]), mean)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Value and gradient at x, the flattened (1, c, h, w) pixels; the gradient is 0 outside the mask."""
@@ -147,14 +151,14 @@ class Painting:
         """Weighted losses by name."""
         w, name = self._weights, self._layers.content
         features = self._look(blend, self._asked)
-        goals = [(rows(features[k]).index_select(0, goal.inside), goal) for k, goal in self._goals.items()]
+        unlike, off = zip(*(goal.missed_by(features[k]) for k, goal in self._goals.items()), strict=True)
         low = (self._low(blend) - self._low_start).square()
         luma, chroma = low[:, :1], low[:, 1:]
         per_pixel = TONE_CELL**2 / self._count
         return {
             "content": w.content * _energy(features[name] - self._content, self._content_weight) / self._content_energy,
-            "style": w.style * torch.stack([goal.unlike(f) for f, goal in goals]).sum(),
-            "histogram": w.histogram * torch.stack([goal.off(f) for f, goal in goals]).sum(),
+            "style": w.style * torch.stack(unlike).sum(),
+            "histogram": w.histogram * torch.stack(off).sum(),
             "chroma": w.chroma * per_pixel * chroma.sum(),
             "tone": w.tone * per_pixel * (luma * (1 + luma / TONE_DOUBT**2)).sum(),
         }
@@ -190,14 +194,55 @@ class _Goal:
     wanted: Tensor
     wanted_mean: Tensor
 
-    def unlike(self, features: Tensor) -> Tensor:
-        """Mean of 1 - cosine, of features (m, n)."""
-        return 1 - (F.normalize(features - self.mean, dim=1) * self.wanted).sum(dtype=torch.float32) / len(self.inside)
+    def missed_by(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of 1 - cosine of features (1, n, h, w), and the squared distance of their mean to the wanted one, over that one's energy."""
+        unlike, mean = _Compared.apply(rows(features), self)
+        return unlike, (mean - self.wanted_mean).square().sum() / self.wanted_mean.square().sum().clamp(min=1e-6)
 
-    def off(self, features: Tensor) -> Tensor:
-        """Squared distance of the mean of features (m, n) to the wanted one, over that one's energy."""
-        difference = features.mean(dim=0, dtype=torch.float32) - self.wanted_mean
-        return difference.square().sum() / self.wanted_mean.square().sum().clamp(min=1e-6)
+
+class _Compared(torch.autograd.Function):
+    """Mean of 1 - cosine of a layer's features to the wanted ones, and the features' mean, both over the object's positions.
+
+    Piece by piece, forth and back: the arrays that lie between are as large as the layer, and were a third of a blend's memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, goal: _Goal) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(features)
+        ctx.goal = goal
+        cosines = torch.zeros((), device=features.device)
+        total = torch.zeros(features.shape[1], device=features.device)
+        for part, wanted in _pieces(goal):
+            had = features.index_select(0, part)
+            away = had - goal.mean
+            cosines += _cosine(away, wanted, _length(away)).sum()
+            total += had.sum(dim=0, dtype=torch.float32)
+        return 1 - cosines / len(goal.inside), total / len(goal.inside)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (features,), goal = ctx.saved_tensors, ctx.goal
+        of_unlike, of_mean = (gradient / len(goal.inside) for gradient in gradients)
+        out = torch.zeros_like(features)
+        for part, wanted in _pieces(goal):
+            away = features.index_select(0, part) - goal.mean
+            length = _length(away)
+            along = _cosine(away, wanted, length) / length.square()
+            gradient = of_unlike * (along[:, None] * away - wanted / length[:, None]) + of_mean
+            out.index_copy_(0, part, gradient.to(out))
+        return out, None
+
+
+def _pieces(goal: _Goal) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(goal.inside.split(PIECE), goal.wanted.split(PIECE), strict=True)
+
+
+def _length(vectors: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float32).clamp(min=1e-12)
+
+
+def _cosine(vectors: Tensor, units: Tensor, length: Tensor) -> Tensor:
+    return (vectors * units).sum(dim=1, dtype=torch.float32) / length
 
 
 def covered(share: Tensor, least: float = 0.5) -> Tensor:
