@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from blend_daemon.engine import Problem
+from blend_daemon.engine.painting import matting
 from blend_daemon.engine.painting.harmonise import LEAST_LUMA, Harmony, Start, harmonise, move_colours, palette
 from blend_daemon.engine.raster.surroundings import Surroundings
 
@@ -50,6 +51,15 @@ def test_the_backdrop_of_a_coarse_selection_is_the_targets(coarse, gravel):
     cover = start(coarse, gravel, RADIUS < 50).cover.numpy()
     assert cover[(RADIUS > 31) & (RADIUS < 48)].max() < 0.02
     assert cover[RADIUS < 20].min() > 0.98
+
+
+def test_the_same_pixels_are_told_apart_once(coarse, gravel):
+    """GrabCut takes most of a sketch's time, and a slider asks for one after another."""
+    first = start(coarse, gravel, RADIUS < 50).cover
+    asked = matting._grab_cut.cache_info()
+    again = start(coarse.copy(), gravel * 0.9, RADIUS < 50).cover
+    assert matting._grab_cut.cache_info().misses == asked.misses
+    assert torch.equal(first, again)
 
 
 def test_what_cannot_be_walked_to_stays_the_objects(coarse, gravel):

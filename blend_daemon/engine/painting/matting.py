@@ -7,6 +7,8 @@ Tang, ECCV 2010) makes the hard cut follow the source's edges. What cannot be to
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -88,9 +90,7 @@ def _object(colours: npt.NDArray[np.float32], inside: Bools, exists: Bools) -> B
     within, there = (cv2.resize(x.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for x in (inside, exists))
     if not within.any() or within.all():
         return None
-    labels = np.where(within, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    cv2.setRNGSeed(0)
-    cv2.grabCut(small, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    labels = _grab_cut(small.tobytes(), within.tobytes(), within.shape)
     depth = ndimage.distance_transform_edt(within)
     rim = within & (depth <= 1.5)
     values = np.asarray(small, np.float32) / 255
@@ -111,6 +111,18 @@ def _object(colours: npt.NDArray[np.float32], inside: Bools, exists: Bools) -> B
         if not lost and np.median(_jump(values, kept & _near(~kept), within & ~kept & _near(kept))[cut]) >= CLEAR:
             return inside & (cv2.resize(kept.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5)
     return None
+
+
+# Each slider's sketch asks for it again, of the same pixels, and it takes most of a sketch's time.
+@lru_cache(maxsize=4)
+def _grab_cut(colours: bytes, within: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """GrabCut's label of each pixel, (h, w), of `size`; of colours (h, w, 3) uint8, and of where the mask is, (h, w) bool."""
+    labels = np.where(np.frombuffer(within, bool).reshape(size), cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    image = np.frombuffer(colours, np.uint8).reshape(*size, 3)
+    cv2.setRNGSeed(0)
+    cv2.grabCut(image, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    labels.flags.writeable = False
+    return labels
 
 
 def _kept(colours: npt.NDArray[np.floating], within: Bools, open_to: Bools, rim: Bools, usual: Bools) -> Bools | None:
