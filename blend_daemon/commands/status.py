@@ -47,6 +47,7 @@ def _account(status: Mapping[str, Any]) -> Iterator[str]:
         doing = f"blending {worker['job'][:8]}" if worker["job"] else worker["state"]
         about = f", pid {worker['pid']}" if worker["pid"] else ""
         about += f" on node {worker['node']}" if worker.get("node") else ""
+        about += f", waits for a node of the cluster with {worker['lacks']}" if worker.get("lacks") else ""
         about += f", {_size(worker['memory'])}" if worker["memory"] else ""
         yield f"Worker {number} on {worker['device']}: {doing}{about}, started {worker['starts']} times."
     yield f"Results kept: {status['results']['count']}, {_size(status['results']['bytes'])}."

@@ -67,6 +67,14 @@ def test_a_job_in_the_fleet_is_steered_as_one_on_this_machine(daemon, send):
         until(client, job, "cancelled")
 
 
+def test_a_worker_that_no_node_has_room_for_is_told_of(cluster, fresh_daemon):
+    fresh_daemon.environment.update(cluster.environment)
+    fresh_daemon.start("--engine", "ray", "--ray-address", cluster.address, "--worker-cpus", "64", "--device", "cpu")
+    with Client(fresh_daemon.address) as client:
+        wait_for(client, lambda status: status["workers"][0]["lacks"])
+    assert "Worker 0 on loading: loading, waits for a node of the cluster with 64 cores" in fresh_daemon.command("status").stdout
+
+
 @pytest.mark.parametrize(
     ("address", "environment", "told"),
     [

@@ -119,6 +119,7 @@ class Seat:
     sender: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))  # a picture is copied first, which may wait for room
     node: str | None = None
     pid: int | None = None
+    lacks: str | None = None  # what no node had when it was wished for
 
 
 class Fleet:
@@ -160,7 +161,7 @@ class Fleet:
     def account(self, worker: int) -> dict[str, Any]:
         """What `status` says of a worker's process: its node, and its number there."""
         seat = self._seats.get(worker)
-        return {"node": seat and seat.node, "pid": seat and seat.pid, "memory": None}
+        return {"node": seat and seat.node, "pid": seat and seat.pid, "memory": None, "lacks": seat and seat.lacks}
 
     def memory(self) -> dict[int, int]:
         """Of none: each node's Ray watches that its memory suffices."""
@@ -179,6 +180,12 @@ class Fleet:
             actor.order.options(concurrency_group="orders").remote([bytes(frame) for frame in frames])
         except Exception as error:  # its end is told of by its words
             log.warning("a word did not reach its worker: %s", _first_line(error))
+
+    def _has_node(self, needs: Mapping[str, int]) -> bool:
+        """Whether a node has what a worker needs, free or not."""
+        of = {"num_gpus": "GPU", "num_cpus": "CPU"}
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return any(all(node.get(of[name], 0) >= count for name, count in needs.items()) for node in nodes)
 
     async def _live(self, worker: int) -> None:
         try:
@@ -202,10 +209,13 @@ class Fleet:
             **needs, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD", concurrency_groups={"orders": 1}
         )(Actor)
         seat = self._seats[worker] = Seat(made.remote(device, self._threads))
+        if not await asyncio.to_thread(self._has_node, needs):
+            seat.lacks = "a GPU" if on_gpu else f"{self._threads} cores"
+            log.warning("worker %d waits: no node of the cluster has %s", worker, seat.lacks)
         async for word in seat.actor.words.options(num_returns="streaming").remote():
             said = await word
             if isinstance(said, dict):
-                seat.node, seat.pid = said["node"], said["pid"]
+                seat.node, seat.pid, seat.lacks = said["node"], said["pid"], None
                 if said["version"] != __version__:
                     return f"node {seat.node} has version {said['version']}, not {__version__}; install the same on all nodes"
                 continue
