@@ -144,6 +144,17 @@ def test_on_its_like_a_dark_object_comes_into_the_light(cat):
     assert np.quantile(lit, 0.01) < 0.15, "a shift by the same would make it 0.25"
 
 
+def test_what_closes_the_seam_burns_nothing_out():
+    """A dark wall goes on around a selection, with a white patch in it near its edge; the target is bright. The wall becomes as bright, the
+    patch, which is so already, no brighter."""
+    source = flat(0.2) + np.random.default_rng(2).normal(0, 1 / 255, (SIDE, SIDE, 3)).astype(np.float32)
+    patch = (abs(Y) < 12) & (X > 26) & (X < 36)
+    source[patch] = 0.75
+    colours = start(source, flat(0.8), RADIUS < 40).colours.numpy()
+    assert colours[:, (RADIUS > 30) & (RADIUS < 38) & (X < 0)].mean() > 0.7
+    assert colours[:, patch & (X < 34)].mean() < 0.9, "by the wall's change it would be above 1"
+
+
 @pytest.mark.parametrize("surroundings", [0.1, 0.5, 0.9])
 def test_before_a_flat_target_an_object_keeps_its_light_and_shade(cat, surroundings):
     own = torch.from_numpy(cat.transpose(2, 0, 1) / 255).float()

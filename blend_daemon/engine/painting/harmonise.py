@@ -51,6 +51,7 @@ EDGE = 0.04  # a source step of ten 8-bit levels halves and more the membrane's 
 RING = 4  # px along the mask where the membrane always conducts, so that an edge of the source there cannot keep the seam open
 DETAIL_SIGMA = 2.5  # px: what is finer goes on in the backdrop as it is in the target
 LUMA_REACH = 2.0  # the membrane's width for luma, as a multiple of that for chroma
+BEYOND = 0.02  # by which the membrane may go past the target's colours
 BACKDROP_REACH = 3.0  # how far a smooth backdrop is followed, as a multiple of the width
 CUT = 2  # px around a pixel of the mask's edge within which the source must be smooth for the edge to cut through a backdrop
 THIN = 6.0  # px: what is not thicker keeps its middle whole
@@ -219,14 +220,19 @@ def toned(image: Tensor, near: Tensor, whole: Tensor, amount: float) -> Tensor:
     return from_axes(torch.cat((torch.zeros_like(luma), min(CHROMA_SHIFT * amount, 1.0) * change)))
 
 
+def _carried_in(around: Surroundings, width: float) -> Tensor:
+    """The target's colours around the mask, averaged over `width` px and carried into it by a membrane: (c, h, w)."""
+    there = around.known.to(around.target)
+    smooth = blur(around.target * there, width) / blur(there[None], width).clamp(min=1e-3)
+    flat = replace(around, target=smooth * there, source=torch.zeros_like(smooth))
+    return PoissonSolver(around.unknown, around.known).solve(residual(flat, flat.source), ITERATIONS)
+
+
 def _ambient(around: Surroundings, image: Tensor, own: Tensor, amount: float) -> Tensor:
     """How the target's light differs from side to side: the surroundings' colours, averaged, carried into the mask by a membrane and
     taken from their mean, on what of the object is bright more than on what is dark; (c, h, w)."""
     width = max(AMBIENT_WIDTH * float(own.sum()) ** 0.5, AMBIENT_LEAST)
-    there = around.known.to(image)
-    smooth = blur(around.target * there, width) / blur(there[None], width).clamp(min=1e-3)
-    flat = replace(around, target=smooth * there, source=torch.zeros_like(smooth))
-    field = to_axes(PoissonSolver(around.unknown, around.known).solve(residual(flat, flat.source), ITERATIONS))
+    field = to_axes(_carried_in(around, width))
     field = field - field[:, own].mean(dim=1)[:, None, None]
     luma = to_axes(image)[0]
     lit = 0.5 + 0.5 * (luma / luma[own].mean().clamp(min=0.05)).clamp(0, 1.5)
@@ -249,8 +255,18 @@ def _closing(around: Surroundings, source: Tensor, inner: Tensor, width: float) 
     right, down = (_conductance(around.source, inner, axis) for axis in (2, 1))
     backdrop = _backdrop(around, right, down, width)
     correction = _membrane(around, residual(around, source, right, down), right, down, width, backdrop)
+    correction = _held(around, source, correction, (1 - inner / RING).clamp(min=0))
     # A smooth patch beside strokes or stones is a seam too.
     return correction + backdrop * (_fine(around.target) - _fine(source)) * around.visible
+
+
+def _held(around: Surroundings, source: Tensor, correction: Tensor, free: Tensor) -> Tensor:
+    """The correction as far as it leads to the target's colours and not past them, (c, h, w): what makes a dark backdrop light burns out a
+    bright patch beside it, and what makes a red one green makes white turquoise. Where it is `free`, (h, w), by that much more: at the
+    edge it joins the target's strokes, of which the colours carried in show nothing."""
+    way = to_axes(_carried_in(around, DETAIL_SIGMA) - blur(source, DETAIL_SIGMA))
+    low, high = way.clamp(max=0) - BEYOND - free, way.clamp(min=0) + BEYOND + free
+    return from_axes(torch.minimum(torch.maximum(to_axes(correction), low), high))
 
 
 def _membrane(around: Surroundings, r: Tensor, right: Tensor, down: Tensor, width: float, backdrop: Tensor) -> Tensor:
