@@ -6,7 +6,8 @@ Three closed-form steps, each an answer to something that a Laplacian and featur
    its old backdrop shines through, takes the colours of what lies deeper.
 2. The object's colours move some of the way to the target's, by one map for the whole object: a curve takes its luma nearer, and black
    stays black unless the target has none; its chroma nears the target's. What is not painted is given the target's light besides: dark
-   parts near the chroma of its dark tones, bright ones that of its bright tones, and each side the colours of what lies on that side.
+   parts near the chroma of its dark tones, bright ones that of its bright tones, and each side the colours of what lies on that side. Where
+   the object covers its like, a face on a face, the colours and the exposure to take are those of what it covers.
 3. Where no backdrop can be told apart but the source goes on around the selection, a screened, edge-aware membrane closes the seam.
    Poisson's membrane carries the colours of the boundary across the whole object; this one runs freely through smooth surroundings
    and is held back by the object's own edges.
@@ -51,7 +52,7 @@ EDGE = 0.04  # a source step of ten 8-bit levels halves and more the membrane's 
 RING = 4  # px along the mask where the membrane always conducts, so that an edge of the source there cannot keep the seam open
 DETAIL_SIGMA = 2.5  # px: what is finer goes on in the backdrop as it is in the target
 LUMA_REACH = 2.0  # the membrane's width for luma, as a multiple of that for chroma
-BEYOND = 0.02  # by which the membrane may go past the target's colours
+PAST = 0.02  # by which the membrane may go past the target's colours
 BACKDROP_REACH = 3.0  # how far a smooth backdrop is followed, as a multiple of the width
 CUT = 2  # px around a pixel of the mask's edge within which the source must be smooth for the edge to cut through a backdrop
 THIN = 6.0  # px: what is not thicker keeps its middle whole
@@ -151,7 +152,7 @@ def _distance(region: Tensor) -> Tensor:
 
 def _exposure(own: Tensor, like: Tensor, amount: float) -> float:
     """The factor that takes the bright of the object's colours (c, n) up towards the bright of its like (c, m): a face in another's light.
-    Down the curve of luma takes them, which leaves what is dark."""
+    Never down: that is left to the curve of luma, which keeps what is dark."""
     bright, wanted = (float(torch.quantile(_sampled(colours)[0], BRIGHT).clamp(min=1e-3)) for colours in (own, like))
     return min(max((wanted / bright) ** min(EXPOSED * amount, 1.0), 1.0), MOST_EXPOSURE)
 
@@ -265,7 +266,7 @@ def _held(around: Surroundings, source: Tensor, correction: Tensor, free: Tensor
     bright patch beside it, and what makes a red one green makes white turquoise. Where it is `free`, (h, w), by that much more: at the
     edge it joins the target's strokes, of which the colours carried in show nothing."""
     way = to_axes(_carried_in(around, DETAIL_SIGMA) - blur(source, DETAIL_SIGMA))
-    low, high = way.clamp(max=0) - BEYOND - free, way.clamp(min=0) + BEYOND + free
+    low, high = way.clamp(max=0) - PAST - free, way.clamp(min=0) + PAST + free
     return from_axes(torch.minimum(torch.maximum(to_axes(correction), low), high))
 
 
