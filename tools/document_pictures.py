@@ -1,6 +1,6 @@
 """Remakes the documents' pictures of the shipped example: before-after.jpg, methods.jpg and, where there is a Chromium, report.jpg.
 
-python tools/pictures.py
+python tools/document_pictures.py
 """
 
 from __future__ import annotations
