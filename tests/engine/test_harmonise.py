@@ -123,7 +123,7 @@ def test_a_selection_inside_something_larger_is_not_taken_for_backdrop(cat, coff
 
 
 def test_on_its_like_an_object_takes_the_colours_of_what_it_covers(gravel):
-    """A grey disc over an orange one before grey: orange comes in, and more than that comes in elsewhere of what lies around."""
+    """A grey disc over an orange one before grey gravel takes the orange, which without the word it does not even see."""
     disc = RADIUS < 50
     target = gravel.copy()
     target[disc] *= (1.3, 1.0, 0.5)
@@ -134,11 +134,12 @@ def test_on_its_like_an_object_takes_the_colours_of_what_it_covers(gravel):
 
 def test_on_its_like_a_dark_object_comes_into_the_light(cat):
     """A dark cat on a bright one comes near its brightness, keeps its contrast, and its black stays black."""
-    own, like = (np.ascontiguousarray(np.kron(cat, np.ones((3, 2, 1)))[:SIDE, :SIDE]) / 255 for _ in range(2))
+    like = np.kron(cat, np.ones((3, 2, 1)))[:SIDE, :SIDE].astype(np.float32) / 255
+    own = 0.5 * like
     disc = RADIUS < 50
     luma = lambda colours: torch.einsum("c,chw->hw", LUMA, torch.as_tensor(colours).float()).numpy()[RADIUS < 40]
-    dark, bright = luma((own * 0.5).transpose(2, 0, 1)), luma(like.transpose(2, 0, 1))
-    lit = luma(start((own * 0.5).astype(np.float32), like.astype(np.float32), disc, on_its_like=True).colours)
+    dark, bright = (luma(picture.transpose(2, 0, 1)) for picture in (own, like))
+    lit = luma(start(own, like, disc, on_its_like=True).colours)
     assert abs(lit.mean() - bright.mean()) < 0.35 * abs(dark.mean() - bright.mean())
     assert lit.std() > 1.3 * dark.std()
     assert np.quantile(lit, 0.01) < 0.15, "a shift by the same would make it 0.25"
