@@ -29,6 +29,8 @@ log = logging.getLogger("blend_daemon")
 
 EVERY = 0.25  # s between two looks
 FREEING = 5.0  # s that ZeroMQ takes at most to free what it held for a closed connection
+SEEN = 0.2  # s in which bytes that arrive are seen waiting at least once
+WHOLE = 0.02  # s after which a message that was just arriving has been heard
 PATIENT = 2.0  # s above the limit, after which those that fill the memory slowly are closed too
 
 
@@ -61,7 +63,7 @@ async def watch(sockets: Sequence[ClientSocket], limit: int, explained: Callable
             everybody = now - above > PATIENT
             closed = 0
             with suppress(OSError):  # no descriptor is left to look with
-                closed = sum(_close(each, above, everybody, spared()) for each in sockets)
+                closed = await _close(sockets, above, everybody, spared())
             if closed:
                 log.warning("closed %d connections: unfinished messages held %.0f MB", closed, excess / 1e6)
                 freeing = now + FREEING
@@ -74,35 +76,47 @@ async def watch(sockets: Sequence[ClientSocket], limit: int, explained: Callable
                 above = None
 
 
-def _close(where: ClientSocket, since: float, everybody: bool, spared: Collection[int]) -> int:
-    """Close a socket's connections that have finished no message since then, but those spared; if not everybody, those on which bytes
-    arrive."""
+async def _close(sockets: Sequence[ClientSocket], since: float, everybody: bool, spared: Collection[int]) -> int:
+    """Close the connections that have finished no message since then, but those spared; if not everybody, those on which bytes arrive."""
+    with ExitStack() as copies:
+        found = [(where, number, copies.enter_context(closing(copy))) for where, number, copy in _connections(sockets)]
+        idle = lambda: {copy for where, number, copy in found if number not in spared and where.heard.get(number, since) <= since}
+        chosen = idle()
+        if not everybody:
+            chosen = await _arriving(chosen)
+            await asyncio.sleep(WHOLE)
+            chosen &= idle()
+        for copy in chosen:
+            with suppress(OSError):  # it has ended by itself
+                copy.shutdown(socket.SHUT_RDWR)  # ZeroMQ finds it ended, and drops what it held for it
+        return len(chosen)
+
+
+async def _arriving(connections: set[socket.socket]) -> set[socket.socket]:
+    """Those on which bytes arrive: of which some wait to be read. ZeroMQ may be as fast as the sender, so one look often finds none."""
     import fcntl  # only here, where there is a /proc
     import termios
 
-    closed = 0
-    for descriptor, connection in _connections(where):
-        with closing(connection):
-            (arriving,) = struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))
-            if descriptor not in spared and where.heard.get(descriptor, since) <= since and (everybody or arriving):
-                with suppress(OSError):  # it has ended by itself
-                    connection.shutdown(socket.SHUT_RDWR)  # ZeroMQ finds it ended, and drops what it held for it
-                    closed += 1
-    return closed
+    waiting = lambda connection: struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0]
+    end = time.monotonic() + SEEN
+    while not (found := set(filter(waiting, connections))) and time.monotonic() < end:
+        await asyncio.sleep(0.001)
+    return found
 
 
-def _connections(where: ClientSocket) -> Iterator[tuple[int, socket.socket]]:
-    """Each connection's descriptor, and a socket on a copy of it, for the caller to close."""
-    address = where.address.removeprefix("ipc://")
-    for link in Path("/proc/self/fd").iterdir():
+def _connections(sockets: Sequence[ClientSocket]) -> Iterator[tuple[ClientSocket, int, socket.socket]]:
+    """Each connection: where it came in, its descriptor, and a socket on a copy of that, for the caller to close."""
+    addresses = {where.address.removeprefix("ipc://"): where for where in sockets}
+    ports = {address.rpartition(":")[2]: where for address, where in addresses.items()}
+    numbers = [int(link.name) for link in Path("/proc/self/fd").iterdir() if link.is_socket()]  # before there are copies
+    for number in numbers:
         with suppress(OSError):  # it has been closed meanwhile, or listens and has no peer
-            if not str(link.readlink()).startswith("socket:"):
-                continue
-            connection = socket.socket(fileno=os.dup(int(link.name)))
+            connection = socket.socket(fileno=os.dup(number))
             with ExitStack() as otherwise:
                 otherwise.callback(connection.close)
                 connection.getpeername()
                 here = connection.getsockname()
-                if here == address if isinstance(here, str) else address.endswith(f":{here[1]}"):
+                where = addresses.get(here) if isinstance(here, str) else ports.get(str(here[1]))
+                if where:
                     otherwise.pop_all()
-                    yield int(link.name), connection
+                    yield where, number, connection

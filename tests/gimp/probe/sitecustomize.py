@@ -65,7 +65,7 @@ def account(widget, title, within):
     }
     kind = type(widget).__name__
     tell = None if widget is top else getattr(widget, read.get(kind, "get_label"), None)
-    text = tell() if tell else None
+    text = tell() if tell else getattr(widget, "text", None)  # the attribute is a `Page`'s
     return {
         "name": widget.get_name(),
         "kind": kind,

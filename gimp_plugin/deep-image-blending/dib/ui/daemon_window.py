@@ -134,7 +134,7 @@ class DaemonWindow:
             _ok, report, _errors = doctor.communicate_utf8_finish(outcome)
         except GLib.Error as error:
             report = error.message
-        self._show_report(report)
+        self._report.tell(report)  # whoever looks at the log meanwhile goes on reading it
 
     @told
     def _tick(self) -> bool:
