@@ -1,6 +1,10 @@
 """Actions for dialog.py: a blend from its beginning to its end, whichever that is."""
 
+import os
+import subprocess
 import time
+from contextlib import suppress
+from functools import partial
 
 from dialog_scene import (
     BLENDED,
@@ -266,6 +270,55 @@ def several():
     assert pixels(image) == before
     press_in_gimp("ctrl+y")
     wait_for(scene, ["away", "upper blended", "upper", "object blended", "object", "picture"])
+
+
+@action
+def several_sketched():
+    """Of two objects both are sketched, the upper onto the lower; and how long they take is learned from a blend of both."""
+    scene = Scene()
+    image = scene.image
+    Gimp.Selection.none(image)
+    cut_out(scene.above, 20, 20, 60, 50)
+    upper = layer_of(image, "object.png", 60, 30, "upper")
+    cut_out(upper, 10, 10, 60, 50)
+    with suppress(FileNotFoundError):
+        os.remove(os.path.join(os.environ["BLEND_DAEMON_STATE_DIR"], "pace.json"))
+    ready = "Ready to blend 2 objects from the lowest up, first “object”"
+
+    def picture_of(dialog):
+        settle(dialog, 0.3)
+        screenshot("several-sketched", DIALOG)
+        x, y, width, height = widget("picture")["rect"]
+        crop = ["-crop", f"{width}x{height}+{x}+{y}", "-depth", "8", "rgb:-"]
+        return subprocess.run(["import", "-window", "root", *crop], capture_output=True).stdout
+
+    def look_at_both(dialog):
+        wait_text("state", ready)
+        sketched = picture_of(dialog)
+        x, y, width, height = widget(text="Hold for before")["rect"]
+        xdotool("mousemove", str(x + width // 2), str(y + height // 2), "mousedown", "1")
+        pasted = picture_of(dialog)
+        xdotool("mouseup", "1", "mousemove", "1270", "990")
+        off = [abs(a - b) > 2 for a, b in zip(sketched, pasted, strict=True)]
+        assert 0 < len(off) > 1000 * sum(off), f"{sum(off)} of {len(off)} values are not those of a copy"
+        press(dialog, "Escape")
+
+    def blend_both(dialog):
+        wait_text("state", ready)
+        assert ", about " not in widget("state")["text"]
+        press(dialog, "alt+b")
+        wait_text("state", "Done in ")
+        press(dialog, "Escape")
+
+    def know_the_time(dialog):
+        wait_text("state", f"{ready}, about ")
+        press(dialog, "Escape")
+
+    painting = {"preset": "painting", "iterations": QUICK}
+    for user, arguments in ((look_at_both, {"method": "copy-paste"}), (blend_both, painting), (know_the_time, painting)):
+        call = partial(blend, image, [upper, scene.above], Gimp.RunMode.INTERACTIVE, **arguments)
+        assert used(user, call).index(0) == Gimp.PDBStatusType.CANCEL
+    assert scene.names() == ["upper", *NAMES]
 
 
 @action

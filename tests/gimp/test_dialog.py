@@ -59,6 +59,10 @@ def test_several_objects_are_one_blend_with_one_undo_and_a_list_of_what_failed(u
     assert use_dialog("several") == "ok"
 
 
+def test_several_objects_are_all_sketched_and_their_times_learned(use_dialog):
+    assert use_dialog("several_sketched") == "ok"
+
+
 def test_called_on_a_blended_layer_it_replaces_that_with_the_same_settings(use_dialog):
     assert use_dialog("reblend") == "ok"
 

@@ -21,7 +21,7 @@ def pace(tmp_path) -> Pace:
 
 
 def test_nothing_is_said_before_there_was_a_blend(pace):
-    assert forecast(pace, None, STANDARD, PIXELS, 1) == ""
+    assert forecast(pace, None, STANDARD, [PIXELS]) == ""
 
 
 def test_a_blend_tells_of_the_next_and_of_another_preset_and_size(pace):
@@ -39,9 +39,10 @@ def test_a_blend_tells_of_the_next_and_of_another_preset_and_size(pace):
 
 def test_what_is_long_is_told_with_what_is_quicker(pace):
     pace.learn(None, STANDARD, PIXELS, report(40, 62))
-    assert forecast(pace, None, STANDARD, PIXELS, 1) == "about 40 s"
-    assert forecast(pace, None, STANDARD, PIXELS, 6).startswith("about 4 min; as a Draft ")
-    assert "Draft" not in forecast(pace, None, DRAFT, PIXELS, 20)
+    assert forecast(pace, None, STANDARD, [PIXELS]) == "about 40 s"
+    assert forecast(pace, None, STANDARD, [PIXELS] * 6).startswith("about 4 min; as a Draft ")
+    assert forecast(pace, None, STANDARD, [PIXELS, PIXELS // 2]) == "about 60 s; as a Draft 21 s"
+    assert "Draft" not in forecast(pace, None, DRAFT, [PIXELS] * 20)
 
 
 def test_a_blend_that_was_stopped_or_painted_nothing_is_not_learned_from(pace):

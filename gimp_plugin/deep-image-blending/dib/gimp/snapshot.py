@@ -170,6 +170,7 @@ class Snapshot:
             self._mask(around),
             (x, y),
             Part(part[:2], canvas, self._samples(samples) if samples else None),
+            self.part[2] * self.part[3],
         )
 
     def _samples(self, most: int) -> Raster:

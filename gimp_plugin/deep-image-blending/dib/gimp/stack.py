@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 
 from gi.repository import Gimp
 
@@ -13,7 +15,7 @@ from dib.geometry import Rect, grown, intersection, union
 from dib.gimp import insertion, rasters
 from dib.gimp.snapshot import Snapshot, Subject, all_layers
 from dib.i18n import _
-from dib.job.request import Request
+from dib.job.request import Request, View
 from dib.options import Options
 
 
@@ -80,6 +82,15 @@ class Stack:
             self.ours |= {layer.get_id() for layer in (twin.source, twin.blended) if layer is not None}
             self.objects.append(Stacked(self, twin, label))
 
+    def views(self, size: int) -> Iterator[tuple[View, bool]]:
+        """Of each object above the lowest, read when its turn comes: what its sketch is made of, at most `size` px a side, and whether the
+        objects below show in its target. What cannot be read is left out, as in a blend.
+        """
+        for below, object_ in pairwise(self.objects):
+            below.hide()
+            with suppress(BlendError):
+                yield object_.view(size)
+
     def close(self) -> None:
         """Give the duplicate up."""
         self.copy.delete()
@@ -93,14 +104,32 @@ class Stacked:
         self._stack, self._subject = stack, subject
 
     def request(self) -> Request:
-        options = self._stack.options
-        if options.target == "layer-below" and self._lies_on_ours():
-            options = replace(options, target="visible-below")
-        return requested(self._stack.copy, self._subject, options)
+        return requested(self._stack.copy, self._subject, self._options())
+
+    def view(self, size: int) -> tuple[View, bool]:
+        """As `Stack.views` has it. Raises BlendError."""
+        options = self._options()
+        snapshot = Snapshot(self._stack.copy, self._subject, options)
+        try:
+            return snapshot.view(size), options.target == "visible-below"
+        finally:
+            snapshot.close()
+
+    def hide(self) -> None:
+        """Hide what a result would hide or replace."""
+        options, blended = self._stack.options, self._subject.blended
+        if options.hide_source or options.output == "replace":
+            self._subject.source.set_visible(False)
+        if blended is not None:
+            blended.set_visible(False)
 
     def lay(self, result: Message, box: Rect) -> None:
         layer = insertion.insert(self._stack.copy, self._subject, self._stack.options, result, box)
         self._stack.ours.add(layer.get_id())
+
+    def _options(self) -> Options:
+        options = self._stack.options
+        return replace(options, target="visible-below") if options.target == "layer-below" and self._lies_on_ours() else options
 
     def _lies_on_ours(self) -> bool:
         """Whether the layer below is another of the objects, alone hardly anything to blend into."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -59,16 +59,22 @@ class Pace:
         return {}
 
 
-def forecast(pace: Pace, address: str | None, parameters: Mapping[str, Any], pixels: int, count: int) -> str:
-    """What to say of the time before a blend of `count` objects, "" if nothing is known: how long, and if that is long what is quicker."""
-    seconds = pace.expect(address, parameters, pixels)
+def forecast(pace: Pace, address: str | None, parameters: Mapping[str, Any], sizes: Sequence[int]) -> str:
+    """What to say of the time before a blend of objects of these many pixels: how long, and if that is long what is quicker; "" if nothing
+    is known."""
+    seconds = _altogether(pace, address, parameters, sizes)
     if seconds is None:
         return ""
-    text = _("about {time}").format(time=spelled(seconds * count))
-    quick = pace.expect(address, {**parameters, "preset": QUICK, "iterations": 0}, pixels)
-    if seconds * count >= LONG and quick is not None and quick < seconds / 2:
-        text = _("{text}; as a Draft {time}").format(text=text, time=spelled(quick * count))
+    text = _("about {time}").format(time=spelled(seconds))
+    quick = _altogether(pace, address, {**parameters, "preset": QUICK, "iterations": 0}, sizes)
+    if seconds >= LONG and quick is not None and quick < seconds / 2:
+        text = _("{text}; as a Draft {time}").format(text=text, time=spelled(quick))
     return text
+
+
+def _altogether(pace: Pace, address: str | None, parameters: Mapping[str, Any], sizes: Sequence[int]) -> float | None:
+    times = [pace.expect(address, parameters, pixels) for pixels in sizes]
+    return None if None in times else sum(times)
 
 
 def spelled(seconds: float) -> str:

@@ -17,6 +17,7 @@ class Request:
     ----------
     offset : (x, y) of the source on the canvas
     part : what of the canvas the target is; None: all
+    pixels : of the object with its surroundings, what the time that a blend takes goes by; 0: unknown
     """
 
     source: Raster
@@ -24,6 +25,7 @@ class Request:
     mask: Raster | None
     offset: tuple[int, int]
     part: Part | None = None
+    pixels: int = 0
 
 
 @dataclass(frozen=True)

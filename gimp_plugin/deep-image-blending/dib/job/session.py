@@ -35,6 +35,7 @@ class Session:
 
     Attributes
     ----------
+    pixels : of the object with its surroundings
     result : the daemon's `result` message, once it is there
     """
 
@@ -47,6 +48,7 @@ class Session:
         watch: Callable[[Message], None] | None = None,
     ) -> None:
         self._request: Request | None = request
+        self.pixels = request.pixels
         self._parameters, self._label = parameters, label
         self._address, self._watch = address, watch
         self._client: Client | None = None

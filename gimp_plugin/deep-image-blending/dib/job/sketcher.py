@@ -45,6 +45,11 @@ class Sketcher:
         """Wish for a sketch; an earlier wish that has not been sent is dropped."""
         self._wanted = view, parameters
 
+    @property
+    def wants_sketch(self) -> bool:
+        """Whether a sketch is wished for that has not been asked for yet."""
+        return self._wanted is not None
+
     def want_models(self) -> None:
         """Wish for the list of models."""
         self._models_wanted = True

@@ -234,10 +234,10 @@ class BlendDialog:
         self._layout.say(_("Done in {seconds} s. Insert it, or change the controls and blend again.").format(seconds=seconds), 1.0)
 
     def _learn(self) -> None:
-        """How long it took; of several objects each has a size of its own, so one alone tells."""
-        if len(self._outlook.subjects) == 1 and self._outlook.snapshot is not None:
-            chosen, report = self._chosen, self._result().header["report"]
-            self._outlook.pace.learn(chosen.address, chosen.parameters, self._outlook.pixels(), report)
+        """How long each object took."""
+        for _number, session in self._series.pieces:
+            report = session.result.header["report"]
+            self._outlook.pace.learn(self._chosen.address, self._chosen.parameters, session.pixels, report)
 
     def _show_entry(self, entry: Entry) -> None:
         self._series, self._chosen = entry.series, entry.chosen

@@ -9,15 +9,16 @@ from contextlib import suppress
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Raster
 from dib import options
-from dib.geometry import Rect, unscaled
+from dib.geometry import Rect
 from dib.gimp.snapshot import Glance, Snapshot, Subject, targets
-from dib.gimp.stack import Whole, part_of, subjects
+from dib.gimp.stack import Stack, Whole, part_of, subjects
 from dib.i18n import _
 from dib.job.daemon import command
 from dib.job.pace import Pace, forecast
 from dib.job.request import View
 from dib.job.sketcher import Sketcher
 from dib.ui.layout import Layout
+from dib.ui.sights import Sights
 from dib.words import sentence
 
 FOLLOW = 1.0  # s between looks at the image
@@ -54,9 +55,10 @@ class Outlook:
         self.snapshot: Snapshot | None = None
         self.stale = True
         self.pace = Pace()
-        self._ready = False  # whether a sketch of what was read is shown
-        self._view: View | None = None
+        self._ready = False  # whether sketches of what was read are shown
+        self._sights: Sights | None = None
         self._whole: Whole | None = None  # of several objects: what is seen before any is blended
+        self._stack: Stack | None = None  # of several objects: they, as they were read
         self._sketcher: Sketcher | None = None
         self._obstacle: BlendError | None = None  # why there is no snapshot
         self._glance, self._look_at = Glance.of(image), 0.0
@@ -93,6 +95,7 @@ class Outlook:
             size = self._image.get_width(), self._image.get_height()
             if len(self.subjects) > 1:
                 self._whole, part = Whole(self._image), part_of(self._image, self.subjects)
+                self._stack = Stack(self._image, self.subjects, self.options())
             else:
                 part = self.snapshot.part
             self._layout.preview.set_picture(self._read, part, (0, 0, *size))
@@ -129,10 +132,10 @@ class Outlook:
             self._sketcher.want(self.sight(), self.options().parameters)
 
     def sight(self) -> View:
-        """What sketches are made of, read when one is wished for."""
-        if self._view is None:
-            self._view = self.snapshot.view(SKETCH)
-        return self._view
+        """What sketches of the lowest object are made of, read when one is wished for."""
+        if self._sights is None:
+            self._sights = Sights(self.snapshot.view(SKETCH), self._stack.views(SKETCH) if self._stack else iter(()))
+        return self._sights.views[0]
 
     def list_models(self) -> None:
         """Ask the daemon for its models."""
@@ -156,21 +159,18 @@ class Outlook:
             self._layout.say(STATES[state]())
 
     def say_ready(self) -> None:
-        """Say what is ready to be blended and how long that takes, if a sketch of it is shown."""
+        """Say what is ready to be blended and how long that takes, once sketches of it are shown."""
         if not self._ready or self.snapshot is None or not self._idle():
             return
         name, count = self.subjects[0].source.get_name(), len(self.subjects)
         if count > 1:
-            text = _("Ready to blend {count} objects from the lowest up, first “{name}”, which is sketched").format(count=count, name=name)
+            text = _("Ready to blend {count} objects from the lowest up, first “{name}”").format(count=count, name=name)
         else:
             text = _("Ready to blend “{name}”").format(name=name)
         present = self.options()
-        time = forecast(self.pace, present.address, present.parameters, self.pixels(), count)
+        sizes = [view.part[2] * view.part[3] for view in self._sights.views]
+        time = forecast(self.pace, present.address, present.parameters, sizes)
         self._layout.say(f"{text}, {time}" if time else text)
-
-    def pixels(self) -> int:
-        """Of the object with its surroundings; there must be a snapshot."""
-        return self.snapshot.part[2] * self.snapshot.part[3]
 
     def end_sketches(self) -> None:
         """End the connection, until another sketch is wished for."""
@@ -202,10 +202,10 @@ class Outlook:
         return self.snapshot.picture(part, scale, pasted)
 
     def _forget(self) -> None:
-        for read in (self.snapshot, self._whole):
+        for read in (self.snapshot, self._whole, self._stack):
             if read is not None:
                 read.close()
-        self.snapshot = self._view = self._whole = None
+        self.snapshot = self._sights = self._whole = self._stack = None
 
     def _connect(self) -> None:
         self.end_sketches()
@@ -216,13 +216,19 @@ class Outlook:
         self.list_models()
 
     def _show(self, message, view: View) -> None:
-        if view is not self._view or not self._idle():
+        sights = self._sights
+        if sights is None or not self._idle() or not sights.take(view, message.rasters["layer"], message.header["box"]):
             return
         if options.method(self._config) == options.NO_MODEL:
             self.wish()  # the sketch is of the method before; what to do instead is said
             return
         self._layout.notice.tell("")
-        self._ready = True
-        self.say_ready()
-        height, width, _channels = view.source.shape
-        self._layout.preview.show_layers((message.rasters["layer"], unscaled(message.header["box"], view.part, (width, height))))
+        self._layout.preview.show_layers(*sights.sketches)
+        if self._sketcher.wants_sketch:
+            return  # of the controls as they are now, from the lowest object up
+        above = sights.next(view)
+        if above is None:
+            self._ready = True
+            self.say_ready()
+        else:
+            self._sketcher.want(above, self.options().parameters)

@@ -33,7 +33,7 @@ class Preview(Gtk.Box):
         self._held = False
         self._grabbed: tuple[float, float, tuple[float, float]] | None = None
         self._size = (0, 0)
-        self._image = Gtk.Image()
+        self._image = Gtk.Image(name="picture")
         touch = Gtk.EventBox()
         touch.add(self._image)
         touch.add_events(Gdk.EventMask.POINTER_MOTION_MASK | Gdk.EventMask.BUTTON_PRESS_MASK | Gdk.EventMask.BUTTON_RELEASE_MASK)
