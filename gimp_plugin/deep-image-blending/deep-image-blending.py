@@ -55,8 +55,12 @@ class DeepImageBlending(Gimp.PlugIn):
             ),
             name,
         )
+        flags = GObject.ParamFlags.READWRITE
         argument, label, blurb = options.JOB
-        procedure.add_string_argument(argument, _(label), _(blurb), "", GObject.ParamFlags.READWRITE)
+        procedure.add_string_argument(argument, _(label), _(blurb), "", flags)
+        for argument, label, blurb, rows, default in options.CHOICES:
+            if argument == "output":
+                add_choice(procedure, argument, label, blurb, [row for row in rows if row[0] != "replace"], default)
         return procedure
 
     def _daemon(self, name):
@@ -86,11 +90,8 @@ class DeepImageBlending(Gimp.PlugIn):
             name,
         )
         flags = GObject.ParamFlags.READWRITE
-        for argument, label, blurb, rows, default in options.CHOICES:
-            choice = Gimp.Choice.new()
-            for number, (nick, text, help_) in enumerate(rows):
-                choice.add(nick, number, _(text), _(help_))
-            procedure.add_choice_argument(argument, _(label), _(blurb), choice, default, flags)
+        for row in options.CHOICES:
+            add_choice(procedure, *row)
         for argument, label, blurb in options.SLIDERS:
             procedure.add_double_argument(argument, _(label), _(blurb), 0, 100, options.NEUTRAL, flags)
         for argument, label, blurb, low, high, default in options.NUMBERS:
@@ -104,6 +105,14 @@ class DeepImageBlending(Gimp.PlugIn):
         argument, label, blurb = options.FAILED
         procedure.add_string_return_value(argument, _(label), _(blurb), "", flags)
         return procedure
+
+
+def add_choice(procedure, argument, label, blurb, rows, default):
+    """Add an argument that is one of `rows`, as `options.CHOICES` has them."""
+    choice = Gimp.Choice.new()
+    for number, (nick, text, help_) in enumerate(rows):
+        choice.add(nick, number, _(text), _(help_))
+    procedure.add_choice_argument(argument, _(label), _(blurb), choice, default, GObject.ParamFlags.READWRITE)
 
 
 def run(procedure, run_mode, image, drawables, config, data):

@@ -93,6 +93,25 @@ def a_result_that_nobody_took_is_recovered():
     assert "no blend to recover" in Gimp.get_pdb().get_last_error()
 
 
+@case
+def a_result_is_recovered_as_what_one_asks_for():
+    procedure = Gimp.get_pdb().lookup_procedure(NAME + "-recover")
+    seen = []
+    for output in ("new-layer", "new-layer-with-mask", "layers"):
+        image, *_ = picture()
+        job = lost("lost", preset="painting")[0]["job"]
+        config = procedure.create_config()
+        for name, value in {"run-mode": Gimp.RunMode.NONINTERACTIVE, "image": image, "job": job, "output": output}.items():
+            config.set_property(name, value)
+        assert procedure.run(config).index(0) == Gimp.PDBStatusType.SUCCESS, Gimp.get_pdb().get_last_error()
+        new = image.get_layers()[0]
+        assert new.get_name() == "lost blended"
+        assert new.is_group() == (output == "layers")
+        assert (new.get_mask() is not None) == (output == "new-layer-with-mask")
+        seen.append(pixels(image, None, "R'G'B'A u8"))
+    assert all(abs(a - b) <= 1 for other in seen[1:] for a, b in zip(seen[0], other, strict=True))
+
+
 LONGER = {"preset": "painting", "iterations": 20}  # long enough for something to happen meanwhile
 
 

@@ -16,19 +16,22 @@ def recover():
         click("blends")
         settle(dialog, 0.3)
         screenshot("recover-list", RECOVER)
-        press(dialog, "Return")
+        press(dialog, "alt+o", "Down", "Down")
+        screenshot("recover-as-layers", RECOVER)
+        click(text="_Insert")
 
     scene = Scene()
     for entry in lost():
         with Client() as client:
             client.release(entry["job"])
-    lost("lost")
+    lost("lost", preset="painting")
     procedure = Gimp.get_pdb().lookup_procedure(NAME + "-recover")
     config = procedure.create_config()
     config.set_property("run-mode", Gimp.RunMode.INTERACTIVE)
     config.set_property("image", scene.image)
     assert used(user, lambda: procedure.run(config), RECOVER).index(0) == Gimp.PDBStatusType.SUCCESS
     assert scene.names() == ["lost blended", *NAMES]
+    assert scene.image.get_layers()[0].is_group()
     assert lost() == []
     press_in_gimp("ctrl+z")
     wait_for(scene, NAMES)

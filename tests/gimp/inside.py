@@ -206,7 +206,7 @@ def meanwhile(order):
     return outcome
 
 
-def lost(layer=None):
+def lost(layer=None, preset="draft"):
     """What the daemon keeps for us. `layer`: first have it make a blend that nobody takes, from a layer of that name."""
     with Client() as client:
         if layer is not None:
@@ -214,7 +214,7 @@ def lost(layer=None):
             mask = Raster("float32", (40, 50, 1), struct.pack("2000f", *[1.0] * 2000))
             target = Raster("uint8", (150, 200, 3), bytes(range(250)) * 360)
             about = {"image": "lost.xcf", "layer": layer}
-            job = client.submit(source, target, mask, (60, 70), {"preset": "draft", "iterations": 4}, label=about)
+            job = client.submit(source, target, mask, (60, 70), {"preset": preset, "iterations": 4}, label=about)
             list(client.follow(job))
         client.ask_results()
         end = time.time() + 20

@@ -66,8 +66,8 @@ def recover(run_mode, image, config) -> Gimp.PDBStatusType:
         if run_mode == Gimp.RunMode.INTERACTIVE:
             from dib.ui import recover_window
 
-            return _status(recover_window.run(keepers, lambda kept: _recover(kept, image)))
-        _recover(_wanted(keepers, config.get_property("job") or None), image)
+            return _status(recover_window.run(keepers, config, lambda kept: _recover(kept, image, config)))
+        _recover(_wanted(keepers, config.get_property("job") or None), image, config)
     finally:
         for keeper in keepers:
             keeper.client.close()
@@ -117,9 +117,9 @@ def _wanted(keepers: list[Keeper], job: str | None) -> Kept:
     raise BlendError("nothing-to-recover", _("There is no blend to recover."), "")
 
 
-def _recover(kept: Kept, image) -> None:
+def _recover(kept: Kept, image, config) -> None:
     """Insert a blend that a daemon keeps, which then need not keep it."""
-    insertion.recover(image, waited(kept.fetch()), kept.entry["label"].get("layer", ""))
+    insertion.recover(image, waited(kept.fetch()), kept.entry["label"].get("layer", ""), config.get_property("output") or "new-layer")
     kept.release()
 
 

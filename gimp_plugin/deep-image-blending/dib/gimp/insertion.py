@@ -45,12 +45,7 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, result: Messag
     image.undo_group_start()
     try:
         where = place.get_parent(), image.get_item_position(place)
-        if options.output == "layers" and "start" in result.rasters:
-            layer = layers.add_group(image, result, box, name, *where, parasite)
-        else:
-            layer = layers.add_layer(image, raster, box, name, *where, parasite)
-        if options.output == "new-layer-with-mask":
-            layers.move_alpha_to_mask(layer, raster)
+        layer = _add(image, result, box, options.output, name, *where, parasite)
         if place != source:
             image.remove_layer(place)
         if replace:
@@ -64,22 +59,46 @@ def insert(image: Gimp.Image, subject: Subject, options: Options, result: Messag
     Gimp.displays_flush()
     for note in report["notes"]:
         Gimp.message(note)
-    if options.output == "layers" and "start" not in result.rasters:
-        Gimp.message(_("Nothing was painted on the object: it is one layer."))
+    _tell_of_one_layer(options.output, result)
     return layer
 
 
-def recover(image: Gimp.Image, result: Message, name: str) -> None:
-    """Insert the layer of a `result` message of another time at its place, as the topmost layer, as one undo step."""
-    raster = result.rasters["layer"]
-    check_mode(image, raster)
+def recover(image: Gimp.Image, result: Message, name: str, output: str) -> None:
+    """Insert the layer of a `result` message of another time at its place, topmost and as `output` says, as one undo step."""
+    check_mode(image, result.rasters["layer"])
     image.undo_group_start()
     try:
-        layer = layers.add_layer(image, raster, tuple(result.header["box"]), _("{name} blended").format(name=name).strip(), None, 0)
+        layer = _add(image, result, tuple(result.header["box"]), output, _("{name} blended").format(name=name).strip(), None, 0)
         image.set_selected_layers([layer])
     finally:
         image.undo_group_end()
     Gimp.displays_flush()
+    _tell_of_one_layer(output, result)
+
+
+def _add(
+    image: Gimp.Image,
+    result: Message,
+    box: Rect,
+    output: str,
+    name: str,
+    parent: Gimp.Item | None,
+    position: int,
+    parasite: Gimp.Parasite | None = None,
+) -> Gimp.Layer:
+    """A new layer, or group, of the result."""
+    if output == "layers" and "start" in result.rasters:
+        return layers.add_group(image, result, box, name, parent, position, parasite)
+    raster = result.rasters["layer"]
+    layer = layers.add_layer(image, raster, box, name, parent, position, parasite)
+    if output == "new-layer-with-mask":
+        layers.move_alpha_to_mask(layer, raster)
+    return layer
+
+
+def _tell_of_one_layer(output: str, result: Message) -> None:
+    if output == "layers" and "start" not in result.rasters:
+        Gimp.message(_("Nothing was painted on the object: it is one layer."))
 
 
 def check_mode(image: Gimp.Image, raster: Raster) -> None:

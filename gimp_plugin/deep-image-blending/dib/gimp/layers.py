@@ -33,7 +33,7 @@ def add_layer(
 
 
 def add_group(
-    image: Gimp.Image, result: Message, box: Rect, name: str, parent: Gimp.Item | None, position: int, parasite: Gimp.Parasite
+    image: Gimp.Image, result: Message, box: Rect, name: str, parent: Gimp.Item | None, position: int, parasite: Gimp.Parasite | None = None
 ) -> Gimp.GroupLayer:
     """A new group of the object in the target's light and, above it, the paint, from a result that has a `start`.
 
@@ -42,7 +42,8 @@ def add_group(
     """
     group = Gimp.GroupLayer.new(image, name)
     group.set_composite_space(Gimp.LayerColorSpace.RGB_PERCEPTUAL)
-    group.attach_parasite(parasite)
+    if parasite is not None:
+        group.attach_parasite(parasite)
     image.insert_layer(group, parent, position)
     add_layer(image, result.rasters["start"], box, _("object"), group, 0)
     paint = add_layer(image, _edgeless(result.rasters["layer"]), box, _("paint"), group, 0)

@@ -17,6 +17,7 @@ from blend_protocol.errors import BlendError
 from dib.gimp import rasters
 from dib.job.kept import Keeper, Kept, age, method_label
 from dib.ui.callbacks import told
+from dib.ui.controls import Controls
 from dib.ui.notice import Notice
 from dib.ui.preview import pixbuf
 from dib.words import sentence
@@ -27,10 +28,10 @@ PICTURE = 4_000_000  # px; a larger blend is not fetched for its picture
 DISCARD, CANCEL, INSERT = 1, Gtk.ResponseType.CANCEL, Gtk.ResponseType.OK
 
 
-def run(keepers: list[Keeper], insert: Callable[[Kept], None]) -> bool:
+def run(keepers: list[Keeper], config, insert: Callable[[Kept], None]) -> bool:
     """Show the window until a blend is inserted, or none is to be. Returns whether one was."""
     GimpUi.init("deep-image-blending")
-    window = RecoverWindow(keepers)
+    window = RecoverWindow(keepers, config)
     try:
         while (kept := window.run()) is not None:
             try:
@@ -47,7 +48,7 @@ def run(keepers: list[Keeper], insert: Callable[[Kept], None]) -> bool:
 class RecoverWindow:
     """Fills while it is open: the daemons answer in their own time, and then each blend is fetched for its picture."""
 
-    def __init__(self, keepers: list[Keeper]) -> None:
+    def __init__(self, keepers: list[Keeper], config) -> None:
         self._keepers = keepers
         self._kept: list[Kept] = []
         self._dialog = GimpUi.Dialog(title=_("Recover Blends"))
@@ -72,6 +73,7 @@ class RecoverWindow:
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=8, border_width=12)
         box.pack_start(self._text, False, False, 0)
         box.pack_start(over, True, True, 0)
+        box.pack_start(Controls(config).choice("output"), False, False, 0)
         box.show_all()
         self._dialog.get_content_area().pack_start(box, True, True, 0)
         self._steps: list[Iterator[None]] = [keeper.ask() for keeper in keepers]
