@@ -20,6 +20,7 @@ from dialog_scene import (
     keep_and_insert,
     launched_dialog,
     look,
+    quiet,
     under_way,
     used,
     wait_for,
@@ -62,6 +63,30 @@ def ok():
     wait_for(scene, BLENDED)
     assert pixels(scene.image) == after
     assert not scene.above.get_visible()
+
+
+@action
+def group():
+    """Layers to go on with: undone and redone, twice, without a word on stderr."""
+    scene = Scene()
+    arguments = {"preset": "painting", "style": 90, "iterations": QUICK, "output": "layers"}
+    assert blended(scene, begin_and_insert, **arguments).index(0) == Gimp.PDBStatusType.SUCCESS
+    tree = lambda: [[child.get_name() for child in layer.get_children()] if layer.is_group() else [] for layer in scene.image.get_layers()]
+    there, after = tree(), pixels(scene.image)
+    assert scene.names() == BLENDED
+    assert len(there[0]) == 2
+    with quiet():
+        for _time in range(2):
+            press_in_gimp("ctrl+z")
+            wait_for(scene, NAMES)
+            assert pixels(scene.image) == scene.whole
+            assert scene.above.get_visible()
+            press_in_gimp("ctrl+y")
+            wait_for(scene, BLENDED)
+            assert tree() == there
+            assert pixels(scene.image) == after
+            assert scene.report()["preset"] == "painting"
+            assert not scene.above.get_visible()
 
 
 @action

@@ -2,8 +2,10 @@
 
 import json
 import os
+import sys
 import threading
 import time
+from contextlib import contextmanager
 
 from gi.repository import Gimp
 from inside import Client, blend, picture, pixels, rectangle, shot
@@ -105,6 +107,15 @@ def under_way():
     """Wait until a job runs."""
     with Client() as client:
         until(lambda: (client.status() or {}).get("running"), "a blend that runs")
+
+
+@contextmanager
+def quiet():
+    """Nothing may be printed on stderr meanwhile: test_dialog.py sees to it."""
+    print("quiet begins", file=sys.stderr, flush=True)
+    yield
+    time.sleep(1.0)
+    print("quiet ends", file=sys.stderr, flush=True)
 
 
 def look(name):
