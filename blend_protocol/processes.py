@@ -45,6 +45,15 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def not_running() -> BlendError:
+    """What is to be done in a Flatpak, where no daemon runs."""
+    return BlendError(
+        "daemon-not-running",
+        "No blend daemon is running, and a GIMP in a Flatpak cannot start one.",
+        f"Run `{runtime.installed_command() or 'blend-daemon'} start` in a terminal, and try again.",
+    )
+
+
 class Starting:
     """A daemon that is being started, and outlives the caller. Ask `check` between tries to reach it.
 
@@ -63,11 +72,7 @@ class Starting:
 
     def __init__(self, command: Sequence[str], limit: float = LIMIT) -> None:
         if runtime.sandboxed():
-            raise BlendError(
-                "daemon-not-running",
-                "No blend daemon is running, and a GIMP in a Flatpak cannot start one.",
-                "Run `blend-daemon start` in a terminal, and try again.",
-            )
+            raise not_running()
         self._command = command
         self._deadline = time.monotonic() + limit
         self._service = _start_service()

@@ -176,7 +176,17 @@ def test_two_at_once_do_not_meet(place):
     assert (code, told[-1]["failed"]) == (1, "install-running")
 
 
-def test_without_the_small_build_the_large_one_is_asked_for(place, monkeypatch):
+def test_a_flatpak_sees_what_was_installed_outside(place, monkeypatch):
+    environment = make_venv.Environment(place, "", Teller(True))
+    (place / "bin").mkdir(parents=True)
+    (place / "bin/python").symlink_to("/nowhere/python3")
+    (place / "stamp").write_text(environment._sum())
+    assert environment.state() == "unfinished"
+    monkeypatch.setenv("FLATPAK_ID", "org.gimp.GIMP")
+    assert environment.state() == "whole"
+
+
+def test_without_the_small_build_the_large_one_is_asked_for(place, monkeypatch, capsys):
     """PyTorch is not there, its builds for processors are not to be had, and others are."""
     if make_venv.large():
         pytest.skip("here the large build is the right one")
@@ -193,3 +203,9 @@ def test_without_the_small_build_the_large_one_is_asked_for(place, monkeypatch):
         environment._torch(refuse_large=True)
     assert error.value.code == "torch-large"
     assert "--dry-run" in tried[-1]  # nothing was fetched
+    monkeypatch.setattr(environment, "_check_room", lambda need: None)
+    capsys.readouterr()
+    environment._torch(refuse_large=False)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event.get("bytes") for event in told if event.get("step") == "torch"] == [None, 5_700_000_000]
+    assert {event["fraction"] for event in told if "fraction" in event} == {0.0}

@@ -12,7 +12,8 @@ its file `stamp` is there, which is written last. One that is begun afresh and n
 
 It is made with the first Python on the PATH that can, or with that at the path in BLEND_DAEMON_PYTHON.
 Standard library only, since it runs in whatever Python there is. With --events it tells what it does as JSON, one object a line:
-{"step", "text"}, {"fraction"} of the whole, {"line"} of pip's, and in the end {"done"} or {"failed", "message", "hint"}.
+{"step", "text", and "bytes" if it takes gigabytes}, {"fraction"} of the whole, {"line"} of pip's, and in the end {"done"} or {"failed",
+"message", "hint"}.
 Exit code 3: Python's own module venv is missing. 4: only a large build of PyTorch can be had, which --refuse-large refuses.
 """
 
@@ -41,6 +42,7 @@ FILES = ("make_venv.py", "pythons.py", "telling.py")  # what the plug-in's folde
 PACKAGES = ("blend_daemon", "blend_protocol")
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 SMALL, LARGE = 1_500_000_000, 6_500_000_000  # bytes on disk: with PyTorch's build for processors, with the one for NVIDIA cards
+LARGE_TORCH = 5_700_000_000  # of that PyTorch with its libraries
 SPARE = 20_000_000  # bytes; where less is free after a failure, that was why
 CODES = {"venv-missing": 3, "torch-large": 4}
 UNTOUCHED = {"no-network", "torch-large"}  # codes of failures that leave an older environment as it was: pip fetches first
@@ -72,7 +74,9 @@ class Environment:
         """ "missing"; "unfinished", something that is no whole environment; "other", one of another version; "whole"."""
         if not self._folder.exists():
             return "missing"
-        if not self._stamp.is_file() or not self._python.exists():
+        # A Flatpak sees the environment, but not the Python outside that its link leads to.
+        there = self._python.is_symlink() if "FLATPAK_ID" in os.environ else self._python.exists()
+        if not self._stamp.is_file() or not there:
             return "unfinished"
         return "whole" if self._stamp.read_text("utf-8") == self._sum() else "other"
 
@@ -140,7 +144,8 @@ class Environment:
         if not sys.platform.startswith("linux"):
             self._tell.step("torch", "Installing PyTorch; this takes some minutes.")
         elif large():
-            self._tell.step("torch", "Installing PyTorch for the NVIDIA card that is here, about 5.7 GB; this takes some minutes.")
+            text = "Installing PyTorch for the NVIDIA card that is here, about 5.7 GB; this takes some minutes."
+            self._tell.step("torch", text, LARGE_TORCH)
         else:
             self._tell.step("torch", "Installing PyTorch for the processor, less than 1 GB; this takes some minutes.")
             # Without an NVIDIA card PyTorch's CUDA build is gigabytes for nothing, but it serves too where this index cannot be reached.
@@ -158,10 +163,12 @@ class Environment:
                     "PyPI's build serves as well, but has about 5.7 GB with its libraries for NVIDIA cards.",
                 )
             self._check_room(LARGE)
-            self._tell.word(
+            self._tell.step(
+                "torch",
                 "Its builds for processors at download.pytorch.org cannot be reached. PyPI's build follows, which serves as well, but\n"
                 "has about 5.7 GB with its libraries for NVIDIA cards. Ctrl+C now if that is too much, and run this again when the\n"
-                "address can be reached."
+                "address can be reached.",
+                LARGE_TORCH,
             )
         self._pip(*pins)
 

@@ -24,21 +24,19 @@ class Teller:
 
     def __init__(self, events: bool) -> None:
         self.events = events
-        self._before, self._step, self._fetched, self._file = 0.0, "", 0.0, 0.0
+        self._before, self._step, self._wheels, self._fetched, self._file = 0.0, "", 0.0, 0.0, 0.0
 
-    def step(self, name: str, text: str) -> None:
-        """A step begins."""
-        self._before += SHARES.get(self._step, 0.0)
+    def step(self, name: str, text: str, size: int = 0) -> None:
+        """A step begins, or begins again in another way. `size`: bytes on the disk, if they are gigabytes."""
+        if name != self._step:
+            self._before += SHARES.get(self._step, 0.0)
         self._step, self._fetched, self._file = name, 0.0, 0.0
+        self._wheels = size / 2 or WHEELS.get(name, 1e8)  # packed they are half as large
         if self.events:
-            self._emit({"step": name, "text": text})
+            self._emit({"step": name, "text": text, **({"bytes": size} if size else {})})
             self._emit({"fraction": self._before})
         elif name == "torch":
             print(text, flush=True)
-
-    def word(self, text: str) -> None:
-        """What a person should know."""
-        self._emit({"line": text}) if self.events else print(text, flush=True)
 
     def heard(self, line: str) -> None:
         """A line that a program has printed."""
@@ -53,7 +51,7 @@ class Teller:
             self._emit({"line": line})
             return
         self._file = float(progress[1])
-        done = min((self._fetched + self._file) / WHEELS.get(self._step, 1e8), 0.9)
+        done = min((self._fetched + self._file) / self._wheels, 0.9)
         self._emit({"fraction": self._before + done * SHARES.get(self._step, 0.0)})
 
     def end(self, event: dict) -> None:

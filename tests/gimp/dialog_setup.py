@@ -1,13 +1,15 @@
 """Actions for dialog.py: the window that installs."""
 
 import os
+import subprocess
+import sys
 
-from dialog_scene import DAEMON, DIALOG, Scene, action, used
+from dialog_scene import DAEMON, DIALOG, SHOTS, Scene, action, used
 from gi.repository import Gimp
 from inside import NAME, blend
-from screen import click, press, screenshot, settle, until, wait_text, widget, widgets, window, windows
+from screen import click, press, screenshot, settle, until, wait_text, widget, widgets, window, windows, xdotool
 
-SETUP = "^Set Up"
+SETUP = "^Set Up|^Instal|einrichten$"  # in each language
 
 
 def states():
@@ -67,3 +69,82 @@ def set_up():
     config = procedure.create_config()
     config.set_property("run-mode", Gimp.RunMode.INTERACTIVE)
     assert used(later, lambda: procedure.run(config), DAEMON).index(0) == Gimp.PDBStatusType.SUCCESS
+
+
+@action
+def set_up_large():
+    """The small build cannot be reached: the large one is asked for, with its size while it comes, and cancelled."""
+    size = "5.7" if os.environ["LANG"].startswith("en") else "5,7"
+
+    def user(dialog):
+        settle(dialog, 0.3)
+        screenshot(f"{SHOTS}-missing", SETUP)
+        click("install")
+        until(lambda: any(found["name"] == "notice" and "5.7 GB" in (found["text"] or "") for found in widgets()), "the question")
+        settle(dialog, 0.3)
+        screenshot(f"{SHOTS}-question", SETUP)
+        click("install")
+        until(lambda: size in widget("setup-step")["text"], "the size")
+        assert widget("progress")["rect"][3] >= 10  # px: it can be seen
+        x, y, _width, _height = widget("setup-unfold")["rect"]
+        xdotool("mousemove", str(x + 8), str(y + 8), "click", "1", "mousemove", "1270", "990")
+        until(lambda: any(found["name"] == "setup-log" and found["text"] == "Collecting torch" for found in widgets()), "the log")
+        settle(dialog, 0.3)
+        screenshot(f"{SHOTS}-running", SETUP)
+        click("close")
+        until(lambda: widget("install")["sensitive"], "the end")
+        settle(dialog, 0.3)
+        screenshot(f"{SHOTS}-cancelled", SETUP)
+        press(dialog, "Escape")
+
+    scene = Scene()
+    assert used(user, lambda: blend(scene.image, scene.above, Gimp.RunMode.INTERACTIVE), SETUP).index(0) == Gimp.PDBStatusType.CANCEL
+
+
+@action
+def set_up_flatpak():
+    """Nothing can be installed from here: there is the command, to be copied."""
+    command = []
+
+    def user(dialog):
+        settle(dialog, 0.3)
+        screenshot(f"{SHOTS}", SETUP)
+        head = widget("setup-head")["text"]
+        assert "Flatpak" in head
+        command.append(head.splitlines()[-1])
+        assert not {"install", "remove", "setup-unfold"} & {found["name"] for found in widgets() if found.get("seen")}
+        click("copy")
+        look = "import gi; gi.require_version('Gtk', '3.0'); from gi.repository import Gdk, Gtk; "
+        look += "print(Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).wait_for_text())"
+        held = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=20).stdout.strip()
+        assert held == command[0], held
+        press(dialog, "Escape")
+
+    scene = Scene()
+    assert used(user, lambda: blend(scene.image, scene.above, Gimp.RunMode.INTERACTIVE), SETUP).index(0) == Gimp.PDBStatusType.CANCEL
+    assert command[0].startswith("python3 ")
+    assert command[0].endswith("/bin/blend-daemon start")
+
+
+@action
+def set_up_flatpak_later():
+    """What was installed outside is told so."""
+
+    def user(dialog):
+        wait_text("state", "cannot start one")
+        click(text="I_nstallation…")
+        setup = window(SETUP)
+        settle(setup, 0.3)
+        screenshot(SHOTS, SETUP)
+        assert widget("setup-head")["text"].startswith("All that")
+        assert states() == ["installed"] * 2
+        assert not any(found["name"] == "copy" and found.get("seen") for found in widgets())
+        press(setup, "Escape")
+        until(lambda: not windows(SETUP), "the end of the window", 10)
+        press(dialog, "Escape")
+
+    Scene()
+    procedure = Gimp.get_pdb().lookup_procedure(NAME + "-daemon")
+    config = procedure.create_config()
+    config.set_property("run-mode", Gimp.RunMode.INTERACTIVE)
+    assert used(user, lambda: procedure.run(config), DAEMON).index(0) == Gimp.PDBStatusType.SUCCESS

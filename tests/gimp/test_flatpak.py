@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -105,6 +106,21 @@ def test_a_blend_goes_through_to_the_daemon_outside(flatpak, outside):
     finally:
         daemon.terminate()
         assert daemon.wait(20) == 0
+
+
+def test_the_command_that_its_window_shows_is_there_outside(flatpak):
+    plug_in = flatpak._own / "config/GIMP" / flatpak.version / "plug-ins/deep-image-blending"  # as it is found inside
+    script = flatpak.plug_ins / "deep-image-blending/setup/make_venv.py"
+    script.parent.mkdir(exist_ok=True)
+    script.touch()  # the zip has it
+    code = f"import sys; sys.path[:0] = [{str(plug_in)!r}, {str(plug_in / 'vendor')!r}]; from dib.job import setup; print(setup.by_hand())"
+    shown = subprocess.run(
+        [*flatpak._sandbox(flatpak.environment), "python3", "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    python, shown, venv, *_rest = shlex.split(shown)
+    assert python == "python3"
+    assert Path(shown).samefile(script)
+    assert Path(venv).is_relative_to(flatpak.environment["HOME"])
 
 
 def test_where_no_daemon_runs_the_one_command_is_told(flatpak):

@@ -109,6 +109,10 @@ def test_a_flatpak_starts_nothing_and_says_the_command(usual_folders, monkeypatc
     with pytest.raises(BlendError, match="cannot start one") as error:
         processes.Starting(["false"])
     assert "`blend-daemon start`" in error.value.hint
+    monkeypatch.setattr(runtime, "installed_command", lambda: "/home/me/venv/bin/blend-daemon")
+    with pytest.raises(BlendError) as error:
+        processes.Starting(["false"])
+    assert "`/home/me/venv/bin/blend-daemon start`" in error.value.hint
 
 
 def test_a_process_that_is_started_has_nothing_of_another_programs_own_libraries(monkeypatch):

@@ -73,7 +73,18 @@ def state() -> State:
 def by_hand() -> str:
     """The command that does the same in a terminal, for a GIMP that can start nothing outside its sandbox."""
     start = runtime.venv_dir() / "bin/blend-daemon"
-    return f"python3 {shlex.quote(str(SCRIPT))} {shlex.quote(str(runtime.venv_dir()))} --weights && {shlex.quote(str(start))} start"
+    script = shlex.quote(str(_outside(SCRIPT)))
+    return f"python3 {script} {shlex.quote(str(runtime.venv_dir()))} --weights && {shlex.quote(str(start))} start"
+
+
+def _outside(path: Path) -> Path:
+    """Where a file lies outside a Flatpak, which shows the user's own folder of GIMP, if there is one, in the place of its own."""
+    own = Path(os.environ.get("XDG_CONFIG_HOME", "/nowhere"))
+    if path.is_relative_to(own):
+        there = Path(os.environ.get("HOST_XDG_CONFIG_HOME") or Path.home() / ".config") / path.relative_to(own)
+        if there.exists() and there.samefile(path):
+            return there
+    return path
 
 
 def _words() -> list[str]:
@@ -92,14 +103,14 @@ class Work:
 
     Attributes
     ----------
-    text : the step that it is at, in English; `step`: its name
+    text : the step that it is at, in English; `step`: its name; `size`: bytes that it takes, if they are gigabytes, or 0
     fraction : how much is done
     lines : its log
     done : whether it has ended well
     """
 
     def __init__(self, remove: bool = False, large: bool = False, anew: bool = False) -> None:
-        self.step, self.text, self.fraction, self.done = "", "", 0.0, False
+        self.step, self.text, self.size, self.fraction, self.done = "", "", 0, 0.0, False
         self.lines: list[str] = []
         self._remove, self._events = remove, queue.SimpleQueue[dict[str, Any]]()
         words = ["--remove"] if remove else ["--weights", *([] if large else ["--refuse-large"]), *(["--anew"] if anew else [])]
@@ -126,7 +137,8 @@ class Work:
                     shutil.rmtree(runtime.weights_dir(), ignore_errors=True)
                 self.done = True
                 return True
-            self.step, self.text = event.get("step", self.step), event.get("text", self.text)
+            if "step" in event:
+                self.step, self.text, self.size = event["step"], event["text"], event.get("bytes", 0)
             self.fraction = max(self.fraction, event.get("fraction", 0.0))
             if "line" in event:
                 self.lines.append(event["line"])

@@ -184,6 +184,8 @@ def _tail(path: Path) -> str:
 
 
 def _about(status) -> str:
+    if status is None and runtime.sandboxed():
+        return sentence(processes.not_running())
     if status is None:
         return _("No blend daemon is running. The filter starts it when it needs it.")
     doing = _("blending") if status["running"] else _("idle")

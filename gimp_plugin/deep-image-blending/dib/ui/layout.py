@@ -8,6 +8,7 @@ from gi.repository import GLib, Gtk
 
 from dib import options
 from dib.i18n import _
+from dib.ui.bar import Bar
 from dib.ui.controls import Controls
 from dib.ui.layer_list import LayerList
 from dib.ui.model_list import ModelList
@@ -41,12 +42,11 @@ class Layout:
         self._again.set_no_show_all(True)
         self._main = dialog.get_widget_for_response(Gtk.ResponseType.OK)
         self._main.set_name("main")
-        self.preview, self.curve, self.notice, self._bar = Preview(), Curve(), Notice(), Gtk.ProgressBar()
+        self.preview, self.curve, self.notice, self._bar = Preview(), Curve(), Notice(), Bar()
         self._steps = Steps()
         self._text = Gtk.Label(xalign=0, yalign=0, wrap=True, max_width_chars=40, selectable=True, can_focus=False, name="state")
         # Room for its longest message, so that the window does not jump.
         self._text.set_size_request(-1, self._text.create_pango_layout("\n").get_pixel_size().height)
-        _thicken(self._bar)
         self.controls, self.layers, self.models = Controls(config), LayerList(config), ModelList(config)
         self._about = Gtk.Label(xalign=0, wrap=True, max_width_chars=40, name="about-preset")
         self._about.get_style_context().add_class("dim-label")
@@ -195,11 +195,3 @@ def _column(rows: Sequence[Gtk.Widget] = (), spacing: int = 3, border_width: int
     for row in rows:
         column.pack_start(row, False, False, 0)
     return column
-
-
-def _thicken(bar: Gtk.ProgressBar) -> None:
-    """GIMP's themes draw it three pixels high."""
-    style = Gtk.CssProvider()
-    style.load_from_data(b"#progress trough, #progress progress { min-height: 10px; }")
-    bar.set_name("progress")
-    Gtk.StyleContext.add_provider_for_screen(bar.get_screen(), style, Gtk.STYLE_PROVIDER_PRIORITY_APPLICATION)

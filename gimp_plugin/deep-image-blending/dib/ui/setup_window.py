@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locale
+
 import gi
 
 gi.require_version("Gdk", "3.0")
@@ -13,6 +15,7 @@ from blend_protocol import runtime
 from blend_protocol.errors import BlendError
 from dib.i18n import _
 from dib.job import setup
+from dib.ui.bar import Bar
 from dib.ui.callbacks import told
 from dib.ui.notice import Notice
 from dib.ui.page import Page
@@ -65,20 +68,21 @@ class SetupWindow:
         self._main = self._dialog.add_button(_("_Install"), Gtk.ResponseType.OK)
         for button, name in ((self._remove, "remove"), (self._close, "close"), (self._main, "install")):
             button.set_name(name)
-        if runtime.sandboxed():
-            self._dialog.add_button(_("_Copy the Command"), COPY)
-        self._dialog.set_default_response(Gtk.ResponseType.OK)
+        self._copier = self._dialog.add_button(_("_Copy the Command"), COPY)
+        self._copier.set_name("copy")
+        self._dialog.set_default_response(COPY if runtime.sandboxed() else Gtk.ResponseType.OK)
         self._head = Gtk.Label(xalign=0, wrap=True, max_width_chars=70, name="setup-head")
         self._grid = Gtk.Grid(row_spacing=6, column_spacing=12)
         self._states = [self._row(0, _("Blend daemon, with PyTorch"), runtime.venv_dir())]
         self._states.append(self._row(1, _("Its network's weights"), runtime.weights_dir()))
         self._room = Gtk.Label(xalign=0, wrap=True, max_width_chars=70, name="setup-room")
         self._room.get_style_context().add_class("dim-label")
-        self._step, self._bar = Gtk.Label(xalign=0, ellipsize=Pango.EllipsizeMode.END, name="setup-step"), Gtk.ProgressBar()
+        self._step, self._bar = Gtk.Label(xalign=0, ellipsize=Pango.EllipsizeMode.END, name="setup-step"), Bar()
         self._log = Page("setup-log")
         self._log.set_size_request(-1, 160)
         unfold = Gtk.Expander(label=_("_Log"), use_underline=True, name="setup-unfold")
         unfold.add(self._log)
+        unfold.set_no_show_all(runtime.sandboxed())  # nothing is installed from there
         self._notice = Notice()
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=8, border_width=12)
         for widget in (self._head, self._notice, self._grid, self._room, self._step, self._bar):
@@ -140,7 +144,7 @@ class SetupWindow:
         self._state = state = setup.state() if setup.can_install() else None
         if state is None:
             self._head.set_text(_("This plug-in was put here without what it would install. Run install.sh again."))
-        elif runtime.sandboxed():
+        elif runtime.sandboxed() and not state.ready:
             words = _("A Flatpak can start nothing outside its sandbox. Run this in a terminal, once, and then open the filter again:")
             self._head.set_text(f"{words}\n\n{setup.by_hand()}")
             self._head.set_selectable(True)
@@ -168,9 +172,12 @@ class SetupWindow:
         """Have the buttons be for what can be done now."""
         running = self._work is not None
         possible = self._state is not None and not running
-        outside = runtime.sandboxed()
-        self._main.set_sensitive(possible and not outside)
-        self._remove.set_sensitive(possible and not outside and (self._state.program != "missing" or self._state.weights))
+        inside = runtime.sandboxed()
+        self._main.set_visible(not inside)
+        self._remove.set_visible(not inside)
+        self._copier.set_visible(inside and self._state is not None and not self._state.ready)
+        self._main.set_sensitive(possible)
+        self._remove.set_sensitive(possible and (self._state.program != "missing" or self._state.weights))
         self._close.set_label(_("_Cancel") if running or self._first else _("C_lose"))
         self._bar.set_visible(running)
 
@@ -211,7 +218,8 @@ class SetupWindow:
             self._log.tell("\n".join(work.lines))
         self._bar.set_fraction(work.fraction)
         if work.step and not self._cancelled:
-            self._step.set_text(STEPS[work.step]())
+            large = _("Fetching PyTorch, {size}; this takes some minutes")
+            self._step.set_text(large.format(size=_about(work.size)) if work.size else STEPS[work.step]())
         if ended:
             self._work = None
             self._step.set_text("")
@@ -223,7 +231,7 @@ class SetupWindow:
 
 def _size(number: float) -> str:
     if number >= GIGABYTE:
-        return _("{number} GB").format(number=f"{number / GIGABYTE:.1f}")
+        return _("{number} GB").format(number=locale.format_string("%.1f", number / GIGABYTE))
     return _("{number} MB").format(number=round(number / MEGABYTE))
 
 
