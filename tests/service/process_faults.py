@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from daemons import idle, kept, until, wait_for
+from daemons import goes_on, idle, kept, until, wait_for
 from scene import (
     LONG,
     QUICK,
@@ -144,13 +144,15 @@ def worker_stopped(scene: Scene) -> None:
     """The broker answers while its worker stands still; when the worker goes on, so does the job."""
     with scene.client() as client:
         worker = scene.worker(client)
-        job = scene.send(client, {"iterations": 40})
+        job = scene.send(client, LONG)
         until(client, job, "progress")
         os.kill(worker, signal.SIGSTOP)
         began = time.monotonic()
         assert client.status(20)["running"] == job
         assert time.monotonic() - began < 2
         os.kill(worker, signal.SIGCONT)
+        goes_on(client, job)
+        client.finish(job)
         scene.announcement(client, job)
 
 
