@@ -21,10 +21,8 @@ import load  # noqa: F401 - finds the next one
 import numpy as np
 
 # isort: split
-from daemons import Daemon, idle, raster, until
+from daemons import Client, Daemon, idle, raster, until
 from skimage import data, transform
-
-from blend_protocol.client import Client
 
 LONG = {"preset": "standard", "iterations": 2000}
 

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from functools import partial
 from unittest import mock
 
-from daemons import idle, until
+from daemons import Client, idle, until
 from scene import LONG, Scene, fault, scene_of_its_own
 
 from blend_protocol import keys
-from blend_protocol.client import Client
 
 CUT = 30.0  # s
 

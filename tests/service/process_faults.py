@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from daemons import goes_on, idle, kept, until, wait_for
+from daemons import Client, goes_on, idle, kept, until, wait_for
 from scene import (
     LONG,
     QUICK,
@@ -25,7 +25,6 @@ from scene import (
     scene_of_its_own,
 )
 
-from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
 
 # kill -9 of each process in each state of a job

@@ -8,10 +8,9 @@ import signal
 
 import pytest
 from clusters import cluster_of
-from daemons import Daemon, goes_on, loaded, until, wait_for
+from daemons import Client, Daemon, goes_on, loaded, until, wait_for
 
 from blend_protocol import __version__
-from blend_protocol.client import Client
 
 LONG = {"preset": "draft", "iterations": 200}
 PACKAGE = """
