@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import time
 
 import pytest
 from clusters import cluster_of
@@ -12,6 +13,7 @@ from daemons import Client, Daemon, goes_on, loaded, until, wait_for
 
 from blend_protocol import __version__
 
+QUICK = {"method": "poisson"}
 LONG = {"preset": "draft", "iterations": 200}
 PACKAGE = """
 import importlib.abc, importlib.util, sys
@@ -104,13 +106,12 @@ def test_nodes_with_another_version_or_none_are_told_of_and_each_is_tried_once(c
         remedy = f"run `./install.sh --fleet` of version {__version__} there, then `ray stop` and its `ray start`."
         assert f"Not used: node {platform.node()} has blend-daemon 0.0.9, not {__version__}; {remedy}" in told
         assert f"Not used: node {platform.node()} has no blend-daemon; {remedy}" in told
-        failed = until(client, send(client, LONG), "failed").header  # after four tries
-        assert "could not start: node" in failed["message"]
+        wait_for(client, lambda status: all(worker["starts"] > 2 for worker in status["workers"]))  # so the second try has ended
         assert (tmp_path / "asked").read_text() == "asked\n" * 2
         for _ in installed:
             cluster.kill(2)
         cluster.add(cores=2)  # what a node is after its Ray was started anew
-        assert until(client, send(client, LONG), "result").rasters
+        assert until(client, send(client, QUICK), "result").rasters
         wait_for(client, lambda status: not status["unfit_nodes"])
         cluster.kill(2)
 
@@ -125,7 +126,9 @@ def test_nodes_with_another_version_or_none_are_told_of_and_each_is_tried_once(c
 )
 def test_a_cluster_that_cannot_be_joined_is_named(cluster, address, environment, told, fresh_daemon):
     fresh_daemon.environment.update(cluster.environment | environment)
+    began = time.monotonic()
     tried = fresh_daemon.command("serve", "--engine", "ray", "--ray-address", address or cluster.address)
+    assert time.monotonic() - began < 20  # Ray's own patience
     assert tried.returncode == 2, tried.stderr
     assert told in tried.stderr
 

@@ -48,15 +48,14 @@ def connect(address: str, unguarded: bool) -> None:
         raise BlendError("fleet-missing", "Ray, on which a fleet runs, is not installed.", hint) from error
     if address != "auto":
         _knock(address)
+        if _refusal(_asked(address, os.environ).stderr):  # of which Ray, when it joins, says nothing, and that after 20 s
+            raise _refused(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray's own are of many kinds
-        why = _first_line(error)
-        told = str(error) if address == "auto" else str(error) + _asked(address, os.environ).stderr  # Ray logs the cause, and raises less
-        if _refusal(told):
-            hint = "Set RAY_AUTH_MODE=token, and give this machine the cluster's token, in ~/.ray/auth_token or RAY_AUTH_TOKEN."
-            raise BlendError("fleet-refused", f"The cluster at {address} refused this machine: {why}", hint) from error
-        raise BlendError("fleet-out-of-reach", f"The cluster at {address} cannot be joined: {why}", START) from error
+        if _refusal(str(error)):
+            raise _refused(address) from error
+        raise BlendError("fleet-out-of-reach", f"The cluster at {address} cannot be joined: {_first_line(error)}", START) from error
     if not unguarded and not _guarded(ray.get_runtime_context().gcs_address):
         ray.shutdown()
         hint = "Start it with RAY_AUTH_MODE=token, see docs/fleet.md; or, in a network that is all your own, serve with --unguarded."
@@ -90,6 +89,11 @@ def _guarded(address: str) -> bool:
     # Ray tells its clients' mode, not the cluster's; so somebody without a token asks. Only a clear refusal counts.
     stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")} | {"RAY_AUTH_MODE": "disabled"}
     return _refusal(_asked(address, stranger).stderr)
+
+
+def _refused(address: str) -> BlendError:
+    hint = "Set RAY_AUTH_MODE=token, and give this machine the cluster's token, in ~/.ray/auth_token or RAY_AUTH_TOKEN."
+    return BlendError("fleet-refused", f"The cluster at {address} refused this machine: its token is missing or wrong.", hint)
 
 
 def _refusal(told: str) -> bool:
