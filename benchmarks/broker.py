@@ -15,51 +15,30 @@ import logging
 import random
 import time
 import traceback
-from typing import Any
 
 import load  # noqa: F401 - finds the next two
 from hypothesis import HealthCheck, seed, settings
-from hypothesis.stateful import INITIALIZE_RULE_MARKER, RULE_MARKER, run_state_machine_as_test
+from hypothesis.stateful import run_state_machine_as_test
 
 # isort: split
-from promises import Promises
+from promises import RETRIES, RULES, Promises
 from world import World
-
-
-def values(strategy: Any) -> list[Any]:
-    """All that one of the strategies of `Promises` can draw."""
-    strategy = getattr(strategy, "wrapped_strategy", strategy)
-    if hasattr(strategy, "mapped_strategy"):
-        return [strategy.pack(value) for value in values(strategy.mapped_strategy)]
-    if hasattr(strategy, "elements"):
-        return list(strategy.elements)
-    return list(range(strategy.start, strategy.end + 1)) if hasattr(strategy, "start") else [False, True]
-
-
-def choices(marker: str) -> list[tuple[Any, dict[str, list[Any]]]]:
-    """The rules of `Promises` with that mark, and what each argument may be."""
-    rules = [getattr(member, marker) for member in vars(Promises).values() if hasattr(member, marker)]
-    return [(rule, {name: values(strategy) for name, strategy in rule.arguments.items()}) for rule in rules]
 
 
 def by_chance(sequences: int, steps: int, seed: int) -> int:
     """So many sequences; how many there were before one broke a promise, itself included."""
-    beginnings, rules = choices(INITIALIZE_RULE_MARKER), choices(RULE_MARKER)
     for number in range(sequences):
-        chance, machine, told = random.Random(f"{seed} {number}"), Promises(), []
-
-        def act(rule: Any, given: dict[str, list[Any]]) -> None:
-            drawn = {name: chance.choice(each) for name, each in given.items()}  # noqa: B023 - called at once
-            told.append(f"{rule.function.__name__}({', '.join(f'{name}={value!r}' for name, value in drawn.items())})")  # noqa: B023
-            rule.function(machine, **drawn)  # noqa: B023
-
+        chance, machine = random.Random(f"{seed} {number}"), Promises()
+        retries = chance.choice(RETRIES)
+        told = [f"begin({retries=})"]
         try:
-            for beginning in beginnings:
-                act(*beginning)
+            machine.begin(retries)
             for _ in range(chance.randint(1, steps)):
-                rule, given = chance.choice(rules)
-                if all(condition(machine) for condition in rule.preconditions):
-                    act(rule, given)
+                rule = chance.choice(RULES)
+                if rule.may(machine):
+                    drawn = {name: chance.choice(each) for name, each in rule.values.items()}
+                    told.append(f"{rule.act.__name__}({', '.join(f'{name}={value!r}' for name, value in drawn.items())})")
+                    rule.act(machine, **drawn)
             machine.teardown()
         except Exception:
             print(*told, sep="\n")

@@ -27,9 +27,7 @@ import numpy as np
 
 # isort: split
 from clusters import Cluster, cluster_of
-from daemons import Daemon, loaded, raster, until, wait_for
-
-from blend_protocol.client import Client
+from daemons import Client, Daemon, loaded, raster, until, wait_for
 
 AHEAD = 6  # jobs that are under way at once; a client may have 8
 

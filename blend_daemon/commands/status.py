@@ -50,6 +50,8 @@ def _account(status: Mapping[str, Any]) -> Iterator[str]:
         about += f", waits for a node of the cluster with {worker['lacks']}" if worker.get("lacks") else ""
         about += f", {_size(worker['memory'])}" if worker["memory"] else ""
         yield f"Worker {number} on {worker['device']}: {doing}{about}, started {worker['starts']} times."
+    for unfit in status.get("unfit_nodes", ()):
+        yield f"Not used: {unfit}."
     yield f"Results kept: {status['results']['count']}, {_size(status['results']['bytes'])}."
     if status["listen"]:
         yield f"Paired computers are served at {status['listen']}."

@@ -15,11 +15,9 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import pyvips
-from daemons import until
+from daemons import Client, until
 from installed import here, started
 from pictures import load, save
-
-from blend_protocol.client import Client
 
 INSIDE = (slice(10 + 16, 10 + 48), slice(20 + 24, 20 + 56))
 

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from daemons import DAEMON, array, eventually, goes_on, idle, raster, until
+from daemons import DAEMON, Client, array, eventually, goes_on, idle, raster, until
 
 from blend_protocol import framing, pipe
-from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
 
 LONG = {"preset": "paper"}  # a thousand evaluations: as long as a test needs it to be

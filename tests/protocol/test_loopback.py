@@ -7,10 +7,9 @@ import sys
 
 import pytest
 import zmq
-from daemons import DAEMON, eventually, until
+from daemons import DAEMON, Client, eventually, until
 
 from blend_protocol import framing, keys, runtime
-from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message
 

@@ -30,8 +30,8 @@ class Cluster:
         self.address: str = self._nodes.address
         self.nodes: list[object] = []
 
-    def add(self) -> None:
-        self.nodes.append(self._nodes.add_node(num_cpus=1, **NODE))
+    def add(self, cores: int = 1, **environment: str) -> None:
+        self.nodes.append(self._nodes.add_node(num_cpus=cores, env_vars=environment, **NODE))
 
     def kill(self, number: int) -> None:
         """kill -9 a node with all that runs on it."""

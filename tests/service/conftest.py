@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from daemons import Daemon
+from daemons import Client, Daemon
 
 from blend_protocol import keys
-from blend_protocol.client import Client
 
 
 class Computer:

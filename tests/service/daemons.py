@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 import blend_daemon
 import blend_protocol
-from blend_protocol.client import Client, Raster
+from blend_protocol.client import Message, Raster
 
 DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
 
@@ -83,6 +84,26 @@ class Daemon:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Client(blend_protocol.client.Client):
+    """A client to which messages can be given back."""
+
+    def __init__(self, *args, **more) -> None:
+        self._left: list[Message] = []
+        super().__init__(*args, **more)
+
+    def leave(self, messages: Sequence[Message]) -> None:
+        """Leave messages, which `pump` has just told, for the next `pump`."""
+        self._left = [*messages]
+
+    def wait(self, timeout: float) -> None:
+        if not self._left:
+            super().wait(timeout)
+
+    def pump(self) -> list[Message]:
+        left, self._left = self._left, []
+        return left or super().pump()
+
+
 def raster(array) -> Raster:
     array = np.ascontiguousarray(array)
     return Raster(array.dtype.name, array.shape, array.tobytes())
@@ -112,7 +133,7 @@ def until(client: Client, job: str | None, *types: str, limit: float = 60):
         messages = client.pump()
         for number, message in enumerate(messages, 1):
             if message.header.get("job") == job and message.type in types:
-                client._arrived[:0] = messages[number:]
+                client.leave(messages[number:])
                 return message
             if job is not None and message.header.get("job") == job and message.type == "failed":
                 raise AssertionError(f"instead of {types}: {message.header}")

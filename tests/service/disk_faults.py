@@ -10,12 +10,11 @@ import subprocess
 import time
 from pathlib import Path
 
-from daemons import DAEMON, kept, until
+from daemons import DAEMON, Client, kept, until
 from scene import Scene, could_not_be_kept, digest, fault, mounted, scene_of_its_own
 
 from blend_daemon.service.jobs import REMEMBERED
 from blend_protocol import runtime
-from blend_protocol.client import Client
 
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 

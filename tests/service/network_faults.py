@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from functools import partial
 from unittest import mock
 
-from daemons import idle, until
+from daemons import Client, idle, until
 from scene import LONG, Scene, fault, scene_of_its_own
 
 from blend_protocol import keys
-from blend_protocol.client import Client
 
 CUT = 30.0  # s
 
@@ -52,9 +51,10 @@ def _two_computers() -> Iterator[tuple[Scene, Client, Callable[[str], None]]]:
 
 def _cut(_: Scene, ends: bool) -> None:
     with _two_computers() as (scene, client, switch), scene.client() as near:
-        job = scene.send(client, {"iterations": 40} if ends else LONG)
+        job = scene.send(client, LONG | {"iterations": 40} if ends else LONG)
         until(client, job, "progress")
         switch("down")
+        assert near.status(20)["running"] == job
         deadline = time.monotonic() + CUT
         while time.monotonic() < deadline:
             client.wait(0.2)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from daemons import idle, kept, until, wait_for
+from daemons import Client, goes_on, idle, kept, until, wait_for
 from scene import (
     LONG,
     QUICK,
@@ -25,7 +25,6 @@ from scene import (
     scene_of_its_own,
 )
 
-from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
 
 # kill -9 of each process in each state of a job
@@ -144,13 +143,15 @@ def worker_stopped(scene: Scene) -> None:
     """The broker answers while its worker stands still; when the worker goes on, so does the job."""
     with scene.client() as client:
         worker = scene.worker(client)
-        job = scene.send(client, {"iterations": 40})
+        job = scene.send(client, LONG)
         until(client, job, "progress")
         os.kill(worker, signal.SIGSTOP)
         began = time.monotonic()
         assert client.status(20)["running"] == job
         assert time.monotonic() - began < 2
         os.kill(worker, signal.SIGCONT)
+        goes_on(client, job)
+        client.finish(job)
         scene.announcement(client, job)
 
 

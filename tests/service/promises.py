@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from world import GRACE, WORKERS, World
@@ -16,18 +19,48 @@ from blend_protocol.errors import BlendError
 
 GB = 1024**3
 OWNERS = ("a" * 32, "b" * 32)
-IDS = st.integers(0, 11).map("{:032x}".format)  # few, so that jobs, repeats, sketches and strangers meet
-CLIENTS = st.integers(0, 3)
-WORKER = st.integers(0, WORKERS - 1)
-SIZES = st.sampled_from([1, 1, 1, 3 * GB])  # of pictures; two of the large do not fit into the queue
-KEPT = st.sampled_from([1000, 1000, GB, 3 * GB])  # of results
-CODES = st.sampled_from([-9, -35, 1, None])  # 35 is a signal without a name; None: it cannot be started
+IDS = [f"{number:032x}" for number in range(12)]  # few, so that jobs, repeats, sketches and strangers meet
+CLIENTS = range(4)
+WORKER = range(WORKERS)
+SIZES = [1, 1, 1, 3 * GB]  # of pictures; two of the large do not fit into the queue
+KEPT = [1000, 1000, GB, 3 * GB]  # of results
+CODES = [-9, -35, 1, None]  # 35 is a signal without a name; None: it cannot be started
+RETRIES = [0, 0, 2]
+EITHER = [False, True]
+
+
+class Rule(NamedTuple):
+    """Something that happens.
+
+    Attributes
+    ----------
+    act : does it
+    values : what each of its arguments may be
+    may : whether it can happen to a machine as that is
+    """
+
+    act: Callable[..., None]
+    values: Mapping[str, Sequence[Any]]
+    may: Callable[[Any], bool]
+
+
+RULES: list[Rule] = []  # of `Promises`, also for who draws without hypothesis
+
+
+def happens(may: Callable[[Any], bool] = lambda _: True, **values: Sequence[Any]) -> Callable:
+    """Enter a method into the rules, hypothesis's and ours."""
+
+    def enter(act: Callable[..., None]) -> Callable[..., None]:
+        RULES.append(Rule(act, values, may))
+        return precondition(may)(rule(**{name: st.sampled_from(each) for name, each in values.items()})(act))
+
+    return enter
 
 
 class Promises(RuleBasedStateMachine):
     """Clients of two owners, two workers, and one daemon."""
 
-    @initialize(retries=st.sampled_from([0, 0, 2]))
+    @initialize(retries=st.sampled_from(RETRIES))
     def begin(self, retries: int) -> None:
         self.world = World(retries)
         self.names = 0
@@ -39,49 +72,47 @@ class Promises(RuleBasedStateMachine):
 
     # clients
 
-    @rule(number=CLIENTS, remote=st.booleans())
-    @precondition(lambda self: len(self.world.here) < 4)
+    @happens(lambda self: len(self.world.here) < 4, number=CLIENTS, remote=EITHER)
     def connect(self, number: int, remote: bool) -> None:
         self.names += 1
         client = Connection(remote, str(self.names).encode())
         self.world.owner[client] = OWNERS[number % 2]
         self.world.here.append(client)
 
-    @rule(number=CLIENTS)
-    @precondition(lambda self: len(self.world.here) > 1)
+    @happens(lambda self: len(self.world.here) > 1, number=CLIENTS)
     def vanish(self, number: int) -> None:
         self.world.here.remove(self.client(number))
 
-    @rule(number=CLIENTS, job=IDS, size=SIZES, keep=st.booleans())
+    @happens(number=CLIENTS, job=IDS, size=SIZES, keep=EITHER)
     def submit(self, number: int, job: str, size: int, keep: bool) -> None:
         self.world.say(self.client(number), "submit", job, size, keep=keep)
 
-    @rule(number=CLIENTS, first=st.integers(0, 9))
+    @happens(number=CLIENTS, first=range(10))
     def submit_many(self, number: int, first: int) -> None:
         for job in range(100 + first, 110 + first):
             self.world.say(self.client(number), "submit", f"{job:032x}", 1)
 
-    @rule(number=CLIENTS, job=IDS, size=SIZES)
+    @happens(number=CLIENTS, job=IDS, size=SIZES)
     def sketch(self, number: int, job: str, size: int) -> None:
         self.world.say(self.client(number), "sketch", job, size)
 
-    @rule(number=CLIENTS, job=IDS, type=st.sampled_from(["cancel", "finish", "fetch", "release"]))
+    @happens(number=CLIENTS, job=IDS, type=["cancel", "finish", "fetch", "release"])
     def word(self, number: int, job: str, type: str) -> None:
         self.world.say(self.client(number), type, job)
 
-    @rule(number=CLIENTS, job=IDS, name=st.sampled_from(["style", "colour"]), value=st.integers(0, 100))
+    @happens(number=CLIENTS, job=IDS, name=["style", "colour"], value=range(101))
     def adjust(self, number: int, job: str, name: str, value: int) -> None:
         self.world.say(self.client(number), "adjust", job, sliders={name: value})
 
-    @rule(number=CLIENTS, type=st.sampled_from(["hello", "status", "results", "models"]))
+    @happens(number=CLIENTS, type=["hello", "status", "results", "models"])
     def ask(self, number: int, type: str) -> None:
         self.world.say(self.client(number), type)
 
-    @rule(number=CLIENTS)
+    @happens(number=CLIENTS)
     def garbage(self, number: int) -> None:
         self.world.happen(Refused(self.client(number), BlendError("message-invalid", "It is none.", "")))
 
-    @rule(worker=WORKER, type=st.sampled_from(["cancel", "finish", "adjust", "adjust", "submit"]), value=st.integers(0, 100))
+    @happens(worker=WORKER, type=["cancel", "finish", "adjust", "adjust", "submit"], value=range(101))
     def meet(self, worker: int, type: str, value: int) -> None:
         """The owner of a worker's job says something about it, perhaps from another connection than before."""
         job = self.world.broker.workers.all[worker].job
@@ -95,22 +126,22 @@ class Promises(RuleBasedStateMachine):
     def process(self, worker: int):
         return self.world.processes.get(worker)
 
-    @rule(worker=WORKER)
+    @happens(worker=WORKER)
     def load(self, worker: int) -> None:
         if (process := self.process(worker)) and not process.loaded:
             self.world.load(worker)
 
-    @rule(worker=WORKER)
+    @happens(worker=WORKER)
     def read_order(self, worker: int) -> None:
         if (process := self.process(worker)) and process.orders:
             self.world.read_order(worker)
 
-    @rule(worker=WORKER, outcome=st.sampled_from(["progress", "result", "result", "failed"]))
+    @happens(worker=WORKER, outcome=["progress", "result", "result", "failed"])
     def compute(self, worker: int, outcome: str) -> None:
         if (process := self.process(worker)) and process.job:
             self.world.compute(worker, outcome)
 
-    @rule(worker=WORKER)
+    @happens(worker=WORKER)
     def work(self, worker: int) -> None:
         """A worker does all that it was told to."""
         if (process := self.process(worker)) and not process.loaded:
@@ -120,50 +151,46 @@ class Promises(RuleBasedStateMachine):
         if process and process.job:
             self.world.compute(worker, "result")
 
-    @rule(worker=WORKER, code=CODES)
+    @happens(worker=WORKER, code=CODES)
     def die(self, worker: int, code: int | None) -> None:
         if process := self.process(worker):
             self.world.die(worker, 1 if code is None and process.loaded else code)
 
     # disk, clock, system
 
-    @rule(works=st.booleans(), size=KEPT)
-    @precondition(lambda self: self.world.writes)
+    @happens(lambda self: self.world.writes, works=EITHER, size=KEPT)
     def finish_write(self, works: bool, size: int) -> None:
         self.world.finish_write(works and not self.world.disk_is_full, size)
 
-    @rule()
-    @precondition(lambda self: self.world.reads)
+    @happens(lambda self: self.world.reads)
     def finish_read(self) -> None:
         self.world.finish_read()
 
-    @rule(full=st.booleans())
+    @happens(full=EITHER)
     def fill_disk(self, full: bool) -> None:
         self.world.disk_is_full = full
 
-    @rule(which=st.integers(0, 3))
-    @precondition(lambda self: self.world.results)
+    @happens(lambda self: self.world.results, which=range(4))
     def mislay(self, which: int) -> None:
         """Somebody removes a result's file."""
         key = sorted(self.world.results)[which % len(self.world.results)]
         del self.world.results[key]
         self.world.mislaid.add(key)
 
-    @rule(count=st.sampled_from([1, 1, 2, 8]), memory=st.sampled_from([1, 1, 1, 101]))
+    @happens(count=[1, 1, 2, 8], memory=[1, 1, 1, 101])
     def tick(self, count: int, memory: int) -> None:
         for _ in range(count):
             self.world.tick(memory)
 
-    @rule()
+    @happens()
     def wait_a_week(self) -> None:
         self.world.now += archive.AGE_LIMIT + 1
 
-    @rule()
+    @happens()
     def crash(self) -> None:
         self.world.crash()
 
-    @rule(how=st.sampled_from(["signal", "client", "upgrade"]), worker=WORKER)
-    @precondition(lambda self: self.world.stopped is None)
+    @happens(lambda self: self.world.stopped is None, how=["signal", "client", "upgrade"], worker=WORKER)
     def stop(self, how: str, worker: int) -> None:
         """The daemon ends, with all that it can still say, and another starts."""
         if how == "upgrade":

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from daemons import Daemon, gone, idle, kept, raster, until
+from daemons import Client, Daemon, gone, idle, kept, raster, until
 from skimage import data
 
-from blend_protocol.client import Client, Message
+from blend_protocol.client import Message
 
 ME, OTHER = "a" * 32, "b" * 32
 QUICK = {"iterations": 4}

@@ -6,10 +6,9 @@ import re
 import signal
 
 import pytest
-from daemons import DAEMON, gone, until, wait_for
+from daemons import DAEMON, Client, gone, until, wait_for
 
 from blend_protocol import client as protocol_client
-from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
 
 LONG = {"preset": "paper"}  # a thousand evaluations: as long as a test needs it to be

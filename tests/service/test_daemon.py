@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zmq
-from daemons import array, cancelled, goes_on, idle, kept, loaded, raster, until, wait_for
+from daemons import Client, array, cancelled, goes_on, idle, kept, loaded, raster, until, wait_for
 
 from blend_daemon.engine import Parameters, Problem, blend, sketch
 from blend_protocol import client as protocol_client
 from blend_protocol import framing, messages, runtime
-from blend_protocol.client import Client, Part
+from blend_protocol.client import Part
 from blend_protocol.errors import BlendError
 
 OTHER = "0" * 32  # another owner's key

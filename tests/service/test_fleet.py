@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
+import time
 
 import pytest
 from clusters import cluster_of
-from daemons import Daemon, goes_on, loaded, until, wait_for
+from daemons import Client, Daemon, goes_on, loaded, until, wait_for
 
-from blend_protocol.client import Client
+from blend_protocol import __version__
 
+QUICK = {"method": "poisson"}
 LONG = {"preset": "draft", "iterations": 200}
+PACKAGE = """
+import importlib.abc, importlib.util, sys
+
+class Other(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, path, target=None):
+        return importlib.util.spec_from_loader(name, self) if name == "blend_protocol" else None
+
+    def exec_module(self, module):
+        with open({asked!r}, "a") as asked:
+            asked.write("asked\\n")
+        exec({code!r}, vars(module))
+
+sys.meta_path.insert(0, Other())
+"""  # a node's blend_protocol is that, wherever Ray has it look
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +92,30 @@ def test_a_worker_that_no_node_has_room_for_is_told_of(cluster, fresh_daemon):
     assert "Worker 0 on loading: loading, waits for a node of the cluster with 64 cores" in fresh_daemon.command("status").stdout
 
 
+def test_nodes_with_another_version_or_none_are_told_of_and_each_is_tried_once(cluster, fresh_daemon, send, tmp_path):
+    installed = {"other": "__version__ = '0.0.9'", "none": "raise ImportError"}
+    for name, code in installed.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sitecustomize.py").write_text(PACKAGE.format(code=code, asked=str(tmp_path / "asked")))
+        cluster.add(cores=2, PYTHONPATH=str(tmp_path / name))
+    fresh_daemon.environment.update(cluster.environment)
+    fresh_daemon.start("--engine", "ray", "--ray-address", cluster.address, "--worker-cpus", "2", "--device", "cpu", "--workers", "2")
+    with Client(fresh_daemon.address) as client:
+        wait_for(client, lambda status: len(status["unfit_nodes"]) == 2)
+        told = fresh_daemon.command("status").stdout
+        remedy = f"run `./install.sh --fleet` of version {__version__} there, then `ray stop` and its `ray start`."
+        assert f"Not used: node {platform.node()} has blend-daemon 0.0.9, not {__version__}; {remedy}" in told
+        assert f"Not used: node {platform.node()} has no blend-daemon; {remedy}" in told
+        wait_for(client, lambda status: all(worker["starts"] > 2 for worker in status["workers"]))  # so the second try has ended
+        assert (tmp_path / "asked").read_text() == "asked\n" * 2
+        for _ in installed:
+            cluster.kill(2)
+        cluster.add(cores=2)  # what a node is after its Ray was started anew
+        assert until(client, send(client, QUICK), "result").rasters
+        wait_for(client, lambda status: not status["unfit_nodes"])
+        cluster.kill(2)
+
+
 @pytest.mark.parametrize(
     ("address", "environment", "told"),
     [
@@ -85,7 +126,9 @@ def test_a_worker_that_no_node_has_room_for_is_told_of(cluster, fresh_daemon):
 )
 def test_a_cluster_that_cannot_be_joined_is_named(cluster, address, environment, told, fresh_daemon):
     fresh_daemon.environment.update(cluster.environment | environment)
+    began = time.monotonic()
     tried = fresh_daemon.command("serve", "--engine", "ray", "--ray-address", address or cluster.address)
+    assert time.monotonic() - began < 20  # Ray's own patience
     assert tried.returncode == 2, tried.stderr
     assert told in tried.stderr
 

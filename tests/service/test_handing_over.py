@@ -6,9 +6,7 @@ import os
 import signal
 
 import pytest
-from daemons import idle, loaded, raster, too_large, until, wait_for
-
-from blend_protocol.client import Client
+from daemons import Client, idle, loaded, raster, too_large, until, wait_for
 
 DRAFT, LONG = {"preset": "draft", "iterations": 3}, {"preset": "paper"}
 

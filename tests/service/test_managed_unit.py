@@ -12,11 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from daemons import eventually, loaded, too_large, until, wait_for
+from daemons import Client, eventually, loaded, too_large, until, wait_for
 from user_unit import unit
 
 from blend_protocol import runtime
-from blend_protocol.client import Client
 
 # A user manager wants a machine that systemd has booted, and a control group of its own. Nobody outside the mount namespace sees either.
 MANAGER = """

@@ -8,12 +8,12 @@ import time
 import numpy as np
 import onnx_models as made
 import pytest
-from daemons import Daemon, array, gone, until
+from daemons import Client, Daemon, array, gone, until
 
 from blend_daemon.engine import Parameters, Problem, blend
 from blend_daemon.service import replies
 from blend_protocol import framing
-from blend_protocol.client import Client, Message
+from blend_protocol.client import Message
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ from contextlib import suppress
 import pytest
 import zmq
 import zmq.asyncio
-from daemons import until, wait_for
+from daemons import Client, until, wait_for
 
 from blend_daemon.service.io import client_sockets
 from blend_protocol import client as protocol_client
 from blend_protocol import messages
-from blend_protocol.client import Client, Message, Raster
+from blend_protocol.client import Message, Raster
 from blend_protocol.errors import BlendError
 
 DRAFT, LONG = {"preset": "draft"}, {"preset": "paper"}

@@ -12,12 +12,11 @@ import time
 
 import pytest
 import zmq
-from daemons import DAEMON, cancelled, goes_on, idle, until
+from daemons import DAEMON, Client, cancelled, goes_on, idle, until
 from onnx_models import tint, written
 from zmq.utils import z85
 
 from blend_protocol import framing, keys
-from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
 from blend_protocol.zeromq import Socket
 

@@ -12,12 +12,11 @@ import urllib.error
 import urllib.request
 
 import pytest
-from daemons import DAEMON, Daemon, eventually, gone, idle, kept, loaded, raster, until, wait_for
+from daemons import DAEMON, Client, Daemon, eventually, gone, idle, kept, loaded, raster, until, wait_for
 
 from blend_daemon.commands.serve import OUTDATED
 from blend_daemon.service.estimate import KINDS, Durations, kind, starts
 from blend_daemon.service.io import lock, metrics
-from blend_protocol.client import Client
 
 LONG = {"preset": "paper"}
 

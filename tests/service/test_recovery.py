@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
-from daemons import idle, until
+from daemons import Client, idle, until
 
 from blend_protocol import client as protocol_client
 from blend_protocol import keys
-from blend_protocol.client import Client
 from blend_protocol.recovery import kept_everywhere
 
 

@@ -9,14 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import daemons
 import pytest
-from daemons import eventually, kept
+from daemons import Client, eventually, kept
 
 from blend_daemon.service import archive, events
 from blend_daemon.service.archive import Archive
 from blend_daemon.service.io import disk as module
 from blend_daemon.service.io.disk import Disk
 from blend_daemon.service.jobs import Job
-from blend_protocol.client import Client
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message, Raster
 

@@ -8,9 +8,7 @@ import signal
 import daemons
 import numpy as np
 import pytest
-from daemons import raster, until, wait_for
-
-from blend_protocol.client import Client
+from daemons import Client, raster, until, wait_for
 
 # A sketch of a colour of 1, 2 or 3 fails, and a blend of a colour of 4.
 FAILING = """

@@ -356,13 +356,14 @@ def preview_under_the_id_of_a_job(scene: Scene) -> None:
     """It is refused; the job's result reaches the job's client."""
     with scene.client() as client, scene.client(OTHER) as other:
         scene.worker(client)
-        job = scene.send(client, {"iterations": 40})
+        job = scene.send(client, LONG)
         until(client, job, "progress")
         header = {"job": job, "offset": [8, 8], "parameters": {}}
         rasters = {"source": raster(SOURCE), "target": raster(TARGET), "mask": raster(MASK)}
         for _ in range(20):
             other._send(Message("sketch", header, rasters))
         assert until(other, job, "failed").header["code"] == "message-invalid"
+        client.finish(job)
         scene.announcement(client, job)
         idle(client)
 

@@ -69,6 +69,7 @@ class World:
         self.accepted: list[Job] = []
         self.ends: dict[Job, Message] = {}
         self.delivered: Counter[Job] = Counter()
+        self.handed_on: Counter[Job] = Counter()
         self.sliders: dict[Job, dict[str, float]] = {}
         self.processes: dict[int, Process] = {}
         self.writes: list[events.Write] = []
@@ -163,10 +164,11 @@ class World:
         job, told = known.job, set(known.told)
         unread = any(order.type == "submit" for order in process.orders)
         may = unread or (self.retries and not process.killed)
-        moves = job is not None and job.again < max(self.retries, 1) and self.stopped is None and may
+        moves = job is not None and self.handed_on[job] < max(self.retries, 1) and self.stopped is None and may
         self.happen(events.Gone(worker, code, "no such file"))
         if job and moves:
             assert (job.state is State.CANCELLED) if told else (job.state not in ENDED), "a job was not handed on"
+            self.handed_on[job] += 1
             self.seen["handed on"] += 1
         elif job:
             assert job.state is State.FAILED

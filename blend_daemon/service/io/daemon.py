@@ -226,6 +226,7 @@ class Daemon:
             "uptime": round(time.monotonic() - self._began, 1),
             "worker": next(filter(None, (process["pid"] for process in of_processes)), None),
             "workers": [worker | process for worker, process in zip(status["workers"], of_processes, strict=True)],
+            "unfit_nodes": self._processes.unfit_nodes(),
             "log": str(runtime.log_path()),
             "listen": self._listen,
         }

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from blend_daemon.service.events import Event, Garbled, Gone, Said
-from blend_daemon.service.worker.actor import Actor
+from blend_daemon.service.worker import actor
 from blend_protocol import __version__, framing
 from blend_protocol.errors import BlendError
 from blend_protocol.framing import Message
@@ -27,6 +27,7 @@ log = logging.getLogger("blend_daemon")
 
 REACH = 5.0  # s in which the cluster's head takes a connection
 PROBE = 60.0  # s in which an unauthenticated client is refused
+LOOK = 5.0  # s between two looks whether an unfit node is still there
 START = "Start it on this machine too: `ray start --address HEAD:PORT`, see docs/fleet.md."
 
 
@@ -47,15 +48,14 @@ def connect(address: str, unguarded: bool) -> None:
         raise BlendError("fleet-missing", "Ray, on which a fleet runs, is not installed.", hint) from error
     if address != "auto":
         _knock(address)
+        if _refusal(_asked(address, os.environ).stderr):  # of which Ray, when it joins, says nothing, and that after 20 s
+            raise _refused(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray's own are of many kinds
-        why = _first_line(error)
-        told = str(error) if address == "auto" else str(error) + _asked(address, os.environ).stderr  # Ray logs the cause, and raises less
-        if _refusal(told):
-            hint = "Set RAY_AUTH_MODE=token, and give this machine the cluster's token, in ~/.ray/auth_token or RAY_AUTH_TOKEN."
-            raise BlendError("fleet-refused", f"The cluster at {address} refused this machine: {why}", hint) from error
-        raise BlendError("fleet-out-of-reach", f"The cluster at {address} cannot be joined: {why}", START) from error
+        if _refusal(str(error)):
+            raise _refused(address) from error
+        raise BlendError("fleet-out-of-reach", f"The cluster at {address} cannot be joined: {_first_line(error)}", START) from error
     if not unguarded and not _guarded(ray.get_runtime_context().gcs_address):
         ray.shutdown()
         hint = "Start it with RAY_AUTH_MODE=token, see docs/fleet.md; or, in a network that is all your own, serve with --unguarded."
@@ -91,6 +91,11 @@ def _guarded(address: str) -> bool:
     return _refusal(_asked(address, stranger).stderr)
 
 
+def _refused(address: str) -> BlendError:
+    hint = "Set RAY_AUTH_MODE=token, and give this machine the cluster's token, in ~/.ray/auth_token or RAY_AUTH_TOKEN."
+    return BlendError("fleet-refused", f"The cluster at {address} refused this machine: its token is missing or wrong.", hint)
+
+
 def _refusal(told: str) -> bool:
     """Whether Ray says that a token is missing or wrong."""
     return "unauth" in told.lower() or "token" in told.lower()
@@ -109,6 +114,11 @@ def _asked(address: str, environment: Mapping[str, str]) -> subprocess.Completed
 
 def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+
+
+def _wrong(node: str | None, version: str | None) -> str:
+    has = f"blend-daemon {version}, not {__version__}" if version else "no blend-daemon"
+    return f"node {node} has {has}; run `./install.sh --fleet` of version {__version__} there, then `ray stop` and its `ray start`"
 
 
 @dataclass(eq=False)
@@ -134,13 +144,17 @@ class Fleet:
 
     def __init__(self, devices: Sequence[str], threads: int, happen: Callable[[Event], None]) -> None:
         import ray
+        from ray import cloudpickle
 
+        cloudpickle.register_pickle_by_value(actor)  # so that also a node without this program can tell that it has none
         self._ray = ray
         auto = "cuda" if ray.cluster_resources().get("GPU") else "cpu"
         self._devices = [auto if device == "auto" else device for device in devices]
         self._threads, self._happen = threads, happen
         self._seats: dict[int, Seat] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unfit: dict[str, str] = {}  # node's id: what is wrong with it
+        self._looks: set[asyncio.Task[None]] = set()
 
     def spawn(self, worker: int) -> None:
         """Have Ray start a worker's actor where there is room, now or later."""
@@ -167,8 +181,14 @@ class Fleet:
         """Of none: each node's Ray watches that its memory suffices."""
         return {}
 
+    def unfit_nodes(self) -> list[str]:
+        """What `status` says of the nodes that are given no worker: what is wrong with each, and what to do."""
+        return list(self._unfit.values())
+
     async def close(self) -> None:
         """End all."""
+        for look in self._looks:
+            look.cancel()
         for worker in list(self._seats):
             self.end(worker)
         if self._tasks:
@@ -181,11 +201,25 @@ class Fleet:
         except Exception as error:  # its end is told of by its words
             log.warning("a word did not reach its worker: %s", _first_line(error))
 
-    def _has_node(self, needs: Mapping[str, int]) -> bool:
-        """Whether a node has what a worker needs, free or not."""
+    def _nodes(self, needs: Mapping[str, int]) -> set[str]:
+        """The ids of the nodes that have what a worker needs, free or not."""
         of = {"num_gpus": "GPU", "num_cpus": "CPU"}
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        return any(all(node.get(of[name], 0) >= count for name, count in needs.items()) for node in nodes)
+        nodes = {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
+        return {id for id, has in nodes.items() if all(has.get(of[name], 0) >= count for name, count in needs.items())}
+
+    def _leave_out(self, node: str, why: str) -> None:
+        """Give no more workers to a node until its Ray is started anew, which makes another node of it."""
+
+        async def look() -> None:
+            while node in await asyncio.to_thread(self._nodes, {}):
+                await asyncio.sleep(LOOK)
+            self._unfit.pop(node)
+
+        if node not in self._unfit:
+            self._unfit[node] = why
+            task = asyncio.create_task(look())
+            self._looks.add(task)
+            task.add_done_callback(self._looks.discard)
 
     async def _live(self, worker: int) -> None:
         try:
@@ -206,10 +240,14 @@ class Fleet:
         on_gpu = device.startswith("cuda")
         needs = {"num_gpus": 1, "num_cpus": 1} if on_gpu else {"num_cpus": self._threads}
         made = self._ray.remote(
-            **needs, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD", concurrency_groups={"orders": 1}
-        )(Actor)
+            **needs, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD", concurrency_groups={"orders": 1},
+            label_selector={"ray.io/node-id": f"!in({','.join(self._unfit)})"} if self._unfit else None,
+        )(actor.Actor)  # fmt: skip
         seat = self._seats[worker] = Seat(made.remote(device, self._threads))
-        if not await asyncio.to_thread(self._has_node, needs):
+        nodes = await asyncio.to_thread(self._nodes, needs)
+        if nodes and nodes <= self._unfit.keys():
+            return self._unfit[min(nodes)]
+        if not nodes:
             seat.lacks = "a GPU" if on_gpu else f"{self._threads} cores"
             log.warning("worker %d waits: no node of the cluster has %s", worker, seat.lacks)
         async for word in seat.actor.words.options(num_returns="streaming").remote():
@@ -217,7 +255,9 @@ class Fleet:
             if isinstance(said, dict):
                 seat.node, seat.pid, seat.lacks = said["node"], said["pid"], None
                 if said["version"] != __version__:
-                    return f"node {seat.node} has version {said['version']}, not {__version__}; install the same on all nodes"
+                    why = _wrong(seat.node, said["version"])
+                    self._leave_out(said["id"], why)
+                    return why
                 continue
             event: Event
             try:

@@ -97,6 +97,10 @@ class Processes:
         pids = {worker: pid for worker in self._processes if (pid := self.pid(worker))}
         return {worker: size for worker, pid in pids.items() if (size := memory.held(pid))}
 
+    def unfit_nodes(self) -> list[str]:
+        """Of none: all are on this machine."""
+        return []
+
     async def close(self) -> None:
         """End all."""
         for process in self._processes.values():

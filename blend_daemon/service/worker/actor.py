@@ -1,4 +1,7 @@
-"""The worker of a fleet: a `loop.Worker` in a Ray actor, on whatever node there is room. `io.fleet` makes it an actor."""
+"""The worker of a fleet: a `loop.Worker` in a Ray actor, on whatever node there is room. `io.fleet` makes it an actor.
+
+The daemon sends this module's code to the node, which may have another version of the rest or none; so that is imported late.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import os
 import platform
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from blend_protocol import __version__, framing
-from blend_protocol.framing import Message
+if TYPE_CHECKING:
+    from blend_protocol.framing import Message
 
 
 class Actor:
@@ -29,11 +33,20 @@ class Actor:
 
     def order(self, frames: Sequence[Any]) -> None:
         """The broker's next word."""
+        from blend_protocol import framing
+
         self._orders.put(framing.decode(frames))
 
     def words(self) -> Iterator[dict[str, Any] | list[bytes]]:
         """Where it lives, then the frames of each word to the broker, as long as it lives."""
-        yield {"node": platform.node(), "version": __version__, "pid": os.getpid()}
+        import ray
+
+        version = None
+        with suppress(ImportError):
+            import blend_protocol
+
+            version = blend_protocol.__version__
+        yield {"node": platform.node(), "id": ray.get_runtime_context().get_node_id(), "version": version, "pid": os.getpid()}
         threading.Thread(target=self._live, daemon=True).start()
         while not isinstance(frames := self._said.get(), BaseException):
             yield frames
@@ -53,6 +66,8 @@ class Actor:
     # a `loop.Line`
 
     def send(self, message: Message) -> None:
+        from blend_protocol import framing
+
         self._said.put([bytes(frame) for frame in framing.encode(message)])
 
     def receive(self) -> Message:
