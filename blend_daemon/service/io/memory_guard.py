@@ -80,12 +80,12 @@ async def _close(sockets: Sequence[ClientSocket], since: float, everybody: bool,
     """Close the connections that have finished no message since then, but those spared; if not everybody, those on which bytes arrive."""
     with ExitStack() as copies:
         found = [(where, number, copies.enter_context(closing(copy))) for where, number, copy in _connections(sockets)]
-        idle = lambda: {copy for where, number, copy in found if number not in spared and where.heard.get(number, since) <= since}
-        chosen = idle()
+        unheard = lambda: {copy for where, number, copy in found if number not in spared and where.heard.get(number, since) <= since}
+        chosen = unheard()
         if not everybody:
             chosen = await _arriving(chosen)
             await asyncio.sleep(WHOLE)
-            chosen &= idle()
+            chosen &= unheard()
         for copy in chosen:
             with suppress(OSError):  # it has ended by itself
                 copy.shutdown(socket.SHUT_RDWR)  # ZeroMQ finds it ended, and drops what it held for it
