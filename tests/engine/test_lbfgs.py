@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -81,3 +82,22 @@ def test_an_iteration_never_waits_for_the_device():
         for _ in range(15):
             optimiser.iterate()
     assert Reads.count == 1
+
+
+class Wide(TorchDispatchMode):
+    """Stands in for a device without float64, as MPS is one: fails where a tensor of it is made."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        assert not (isinstance(made, torch.Tensor) and made.dtype == torch.float64), f"{function} makes float64"
+        return made
+
+
+def test_it_runs_on_a_device_without_float64():
+    with pytest.raises(AssertionError, match="makes float64"), Wide():
+        torch.ones(3).double()
+    with Wide():
+        optimiser = LBFGS(rosenbrock, torch.full((20,), -1.2))
+        for _ in range(15):
+            optimiser.iterate()
+    assert torch.isfinite(optimiser.x).all()

@@ -95,6 +95,16 @@ def selection(image):
     return struct.unpack(f"{image.get_width() * image.get_height()}f", data)
 
 
+def coverage(image, layer):
+    """How much of each pixel of the canvas the layer covers, by its mask or its alpha, as it is stored."""
+    found, x, y = layer.get_offsets()
+    assert found
+    stored, kind = (mask, "Y float") if (mask := layer.get_mask()) else (layer, "A float")
+    area = Gegl.Rectangle.new(-x, -y, image.get_width(), image.get_height())
+    data = stored.get_buffer().get(area, 1.0, kind, Gegl.AbyssPolicy.NONE)
+    return struct.unpack(f"{image.get_width() * image.get_height()}f", data)
+
+
 def shot(image, source):
     """What is visible without the source layer: what must still be there outside the mask afterwards."""
     source.set_visible(False)
@@ -104,7 +114,7 @@ def shot(image, source):
 
 
 def check(image, source, before, mask, result, name="object blended", rounding=0.0):
-    """One new layer above the source; outside `mask` (a list of floats) every pixel as before, inside not.
+    """One new layer above the source; outside `mask` (a list of floats) it is transparent and every pixel is as before, inside not.
 
     `rounding`: by how much GIMP's own rounding may differ when one layer more is laid over the others, all of it transparent there.
     """
@@ -115,6 +125,8 @@ def check(image, source, before, mask, result, name="object blended", rounding=0
     assert above.get_name() == name, above.get_name()
     assert above.has_alpha()
     assert not source.get_visible()
+    opaque = sum(alpha != 0.0 for alpha, m in zip(coverage(image, above), mask, strict=True) if m == 0)
+    assert opaque == 0, f"the layer covers {opaque} pixels outside the mask"
     after = pixels(image)
     changed = [k for k, m in enumerate(mask) if m == 0 and before[16 * k : 16 * k + 16] != after[16 * k : 16 * k + 16]]
     worst = max((abs(a - b) for k in changed for a, b in zip(four(before, k), four(after, k), strict=True)), default=0.0)

@@ -37,7 +37,7 @@ class LBFGS:
         self.x = x
         self.f, self.gradient = evaluate(x)
         self._pairs = x.new_zeros(2 * history, len(x))  # rows 0..m-1 are s, rows m..2m-1 are y
-        self._products = x.new_zeros(2 * history, 2 * history, dtype=torch.float64)
+        self._products = x.new_zeros(2 * history, 2 * history)
         self._stored = torch.zeros(history, dtype=torch.bool, device=x.device)
         self._oldest = torch.zeros((), dtype=torch.long, device=x.device)
         self._refused = torch.zeros((), device=x.device)
@@ -63,7 +63,7 @@ class LBFGS:
         self._pairs.index_copy_(0, torch.stack((slot, slot + m)), torch.where(keep, torch.stack((s, y)), old))
         self._stored = self._stored.index_fill(0, slot[None], True) & (keep | self._stored)
         new = self._pairs.index_select(0, torch.stack((slot, slot + m)))
-        rows = (self._pairs @ new.T).double()
+        rows = self._pairs @ new.T
         self._products.index_copy_(1, torch.stack((slot, slot + m)), rows)
         self._products.index_copy_(0, torch.stack((slot, slot + m)), rows.T)
         self._oldest = torch.where(keep, (slot + 1) % m, slot)
@@ -95,12 +95,12 @@ class LBFGS:
         order = (self._oldest + torch.arange(m, device=self.x.device)) % m  # oldest first
         both = torch.cat((order, order + m))
         b = self._products.index_select(0, both).index_select(1, both)
-        g = (self._pairs @ self.gradient).double().index_select(0, both)
+        g = (self._pairs @ self.gradient).index_select(0, both)
         stored = self._stored.index_select(0, order)
         sy = b.diagonal(m)
         rho = torch.where(stored, 1 / torch.where(stored, sy, 1.0), 0.0)
-        coefficients = torch.zeros(2 * m, dtype=torch.float64, device=self.x.device)  # of s and y; the gradient's is 1, then gamma
-        unit = torch.eye(2 * m, dtype=torch.float64, device=self.x.device)
+        coefficients = self.x.new_zeros(2 * m)  # of s and y; the gradient's is 1, then gamma
+        unit = torch.eye(2 * m, device=self.x.device)
         alpha = []
         for i in reversed(range(m)):
             a = rho[i] * (torch.dot(b[i], coefficients) + g[i])
@@ -114,4 +114,4 @@ class LBFGS:
             beta = rho[i] * (torch.dot(b[m + i], coefficients) + gamma * g[m + i])
             coefficients = coefficients + (alpha[i] - beta) * unit[i]
         back = torch.zeros_like(coefficients).index_copy(0, both, coefficients)
-        return -(back.float() @ self._pairs + gamma.float() * self.gradient)
+        return -(back @ self._pairs + gamma * self.gradient)
