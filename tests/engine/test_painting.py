@@ -8,6 +8,8 @@ import torch
 from scipy import ndimage
 from skimage import data
 from test_lbfgs import Reads
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from blend_daemon.engine import device as devices
 from blend_daemon.engine.methods.deep import resized
@@ -66,6 +68,32 @@ def test_a_piece_of_the_target_finds_its_own_place(features):
         y, x = torch.meshgrid(torch.arange(of[0]) + 32 // stride, torch.arange(of[1]) + 16 // stride, indexing="ij")
         middle = np.s_[12 // stride : -12 // stride, 12 // stride : -12 // stride]
         assert (found == y * (128 // stride) + x)[middle].float().mean() > 0.95
+
+
+class Large(TorchDispatchMode):
+    """Counts the arrays of a million numbers or more that are made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        given = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        for t in tree_leaves(made):
+            self.count += isinstance(t, torch.Tensor) and t.numel() >= 1e6 and t.untyped_storage().data_ptr() not in given
+        return made
+
+
+def test_the_pieces_of_a_match_share_their_memory():
+    size, layers = (64, 64), (GRID,)
+    own, bank = ({GRID: torch.rand(1, 32, *size)} for _ in range(2))
+    picture, cells = torch.rand(1, 3, *size), torch.arange(size[0] * size[1])
+    with Large() as large:
+        torch.ones(1000, 1000).mul_(2)
+        assert large.count == 1, "it does not count"
+        Field(own, bank, layers, {GRID: torch.zeros(32)}, (picture, picture), cells, cells)
+    assert large.count == 1 + 2, "of nine pieces, products and scores"
 
 
 @pytest.mark.parametrize("layers", [COARSE, FINE])
