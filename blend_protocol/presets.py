@@ -89,8 +89,9 @@ class Parameters:
         if self.working_size:
             preset = replace(preset, working_pixels=self.working_size**2)
         if self.iterations:
-            share = self.iterations / sum(preset.evaluations)
-            ends = (round(share * so_far) for so_far in accumulate(preset.evaluations, initial=0))
+            whole = sum(preset.evaluations)
+            # Rounded up, so that the first scale is not left out: the others go on from it.
+            ends = (-(-self.iterations * so_far // whole) for so_far in accumulate(preset.evaluations, initial=0))
             preset = replace(preset, evaluations=tuple(end - begin for begin, end in pairwise(ends)))
         return preset
 

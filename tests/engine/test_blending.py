@@ -281,7 +281,7 @@ def test_a_slider_moves_one_way(slider, cat, coffee, disc):
     assert low < middle < top
 
 
-@pytest.mark.parametrize("preset", ["draft", "paper"])
+@pytest.mark.parametrize("preset", ["draft", "standard", "paper"])
 @pytest.mark.parametrize("iterations", [1, 7])
 def test_iterations_and_working_size_are_the_users(preset, iterations, cat, coffee, disc):
     problem = Problem.from_arrays(cat, coffee, disc, (20, 10))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from blend_daemon.engine.device import threads_for
 from blend_daemon.engine.methods import paper
-from blend_daemon.engine.optimise.loop import Steps, minimise
+from blend_daemon.engine.optimise.loop import Steps, Word, minimise
 from blend_daemon.engine.painting import recolour
 from blend_daemon.engine.painting.harmonise import Harmony, Start, harmonise, palette
 from blend_daemon.engine.painting.objective import COARSE, FINE, Layers, Painting, Scene, Weights
@@ -111,6 +111,7 @@ def _painted(run: Run) -> Steps:
     wanted = lambda number: number == 0 or not unpainted()
     plan = lambda number: run.plan(costs[number : number + 1] if unpainted() else costs[number:])
     plan(0)
+    word: Word = None
     for number, scale in enumerate(scales):
         while scale.evaluations and wanted(number):
             painted = amount()
