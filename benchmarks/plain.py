@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from quality import part
 from torch import Tensor
 
 from blend_daemon.engine.network import weights
@@ -28,14 +29,14 @@ class Plain:
 
     Parameters
     ----------
-    case : folder with source.png, mask.png and target.png of one size
+    case : folder with source, mask and target of one size
     """
 
     def __init__(self, case: Path) -> None:
         self._features = Features(weights.load()[0])
         self._mean = torch.tensor([0.48235, 0.45882, 0.40784]).view(1, 3, 1, 1)
-        self.target, self._source = (picture(case / f"{name}.png") for name in ("target", "source"))
-        mask = np.array(Image.open(case / "mask.png").convert("L")) > 127
+        self.target, self._source = (picture(part(case, name)) for name in ("target", "source"))
+        mask = np.array(Image.open(part(case, "mask")).convert("L")) > 127
         self._mask = torch.from_numpy(mask.astype(np.float32))[None, None]
 
     def objective(self, z: Tensor) -> Tensor:

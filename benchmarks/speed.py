@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py [CASE] [--json]
 
-CASE is a folder with source.png, mask.png and target.png of one size, by default reference set 1 beside the project. The plain algorithm
+CASE is a folder with source, mask and target of one size, by default reference set 1 beside the project. The plain algorithm
 (benchmarks/plain.py) makes the published 1000 evaluations in each of its two stages; its time is that of one evaluation, measured here
 and now, 2000 times. Our time is that of `blend-daemon blend` without its start-up (imports and loading the network), which is printed
 beside it. The last line is the smaller ratio.
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from plain import Plain, seconds_per_evaluation
-from quality import SHARED
+from quality import SHARED, part
 from skimage import data
 from skimage.transform import resize
 
@@ -137,7 +137,7 @@ def comparison(case: Path, preset: str, plain_evaluation: float) -> Comparison:
         about = Path(scratch) / "about.json"
         command = [sys.executable, "-m", "blend_daemon.cli", "blend", f"--preset={preset}", "--quiet"]
         command += [f"--output={scratch}/out.png", f"--metadata={about}"]
-        command += [f"--{name}={case / name}.png" for name in ("source", "mask", "target")]
+        command += [f"--{name}={part(case, name)}" for name in ("source", "mask", "target")]
         began = time.monotonic()
         subprocess.run(command, check=True)
         whole = time.monotonic() - began

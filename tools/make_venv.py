@@ -337,7 +337,7 @@ def main() -> int:
     tell = Teller(args.events)
     environment = Environment(folder, args.extra, tell)
     if args.state:
-        print(json.dumps({"state": environment.state(), "bytes": LARGE if large() else SMALL}))
+        print(json.dumps({"state": environment.state(), "bytes": LARGE if large() else SMALL, "large": LARGE}))
         return 0
     for kind in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(kind, interrupted)

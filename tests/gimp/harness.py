@@ -20,6 +20,8 @@ HOST = "/host"  # where the sandbox shows the machine
 VERSIONS = os.environ.get("GIMP_VERSIONS", "3.0").split(",")
 STOCK = ("python-eval", "script-fu", "file-png", "help", "web-browser")
 DAEMON = [sys.executable, "-m", "blend_daemon.cli"]
+# What makes the daemon compute as on another processor, as .ci/run sets them.
+PROCESSOR = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE")
 
 
 class Gimp:
@@ -51,6 +53,7 @@ class Gimp:
             "GIMP3_DIRECTORY": str(self.profile),
             "BLEND_DAEMON_RUNTIME_DIR": str(work / "run"),
             "BLEND_DAEMON_STATE_DIR": str(work / "state"),
+            **{name: os.environ[name] for name in PROCESSOR if name in os.environ},
         }
 
     def _stock(self) -> Path:

@@ -36,7 +36,7 @@ def cancelled(*_signal):
 
 signal.signal(signal.SIGTERM, cancelled)
 if "--state" in sys.argv:
-    say(state=os.environ.get("STATE", "missing"), bytes=1_500_000_000)
+    say(state=os.environ.get("STATE", "missing"), bytes=1_500_000_000, large=6_500_000_000)
 elif "--refuse-large" in sys.argv:
     say(failed="torch-large", message="The small build cannot be reached.", hint="The large one has about 5.7 GB.")
 else:

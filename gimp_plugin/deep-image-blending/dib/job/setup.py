@@ -33,13 +33,14 @@ class State:
     Attributes
     ----------
     program : "missing", "unfinished" (cut off, or damaged), "other" (of another version), "whole"
-    program_bytes, weights_bytes : what each takes on the disk, about
+    program_bytes, large_bytes, weights_bytes : what each takes on the disk, about; the program also with the large build of PyTorch
     free : bytes on the disk that they go to
     """
 
     program: str
     weights: bool
     program_bytes: int
+    large_bytes: int
     weights_bytes: int
     free: int
 
@@ -67,7 +68,7 @@ def state() -> State:
     while not place.exists():
         place = place.parent
     weights = any(runtime.weights_dir().glob("*.safetensors"))
-    return State(told["state"], weights, told["bytes"], WEIGHTS, shutil.disk_usage(place).free)
+    return State(told["state"], weights, told["bytes"], told["large"], WEIGHTS, shutil.disk_usage(place).free)
 
 
 def by_hand() -> str:

@@ -58,7 +58,7 @@ class SetupWindow:
     def __init__(self, parent: Gtk.Window | None) -> None:
         self._first = parent is None
         self._work: setup.Work | None = None
-        self._large = self._cancelled = False
+        self._cancelled = False
         self._dialog = GimpUi.Dialog(title=_("Set Up Deep Image Blending"))
         if parent is not None:
             self._dialog.set_transient_for(parent)
@@ -117,15 +117,12 @@ class SetupWindow:
     def fail(self, error: BlendError) -> None:
         """Say what went wrong, and what there is now."""
         self._work = None
-        self._look()
+        self._look(large=error.code == "torch-large")
         if error.code == "interrupted" and self._cancelled:
             self._step.set_text(_("Cancelled. Nothing is left half-done."))
             return
         self._step.set_text("")
         self._notice.tell(sentence(error))
-        if error.code == "torch-large":
-            self._large = True
-            self._main.set_label(_("_Install the Large Build"))
 
     def _row(self, row: int, name: str, place) -> tuple[Gtk.Label, Gtk.Label]:
         sign, state = Gtk.Label(width_chars=2), Gtk.Label(xalign=0, name=f"setup-state-{row}")
@@ -139,8 +136,9 @@ class SetupWindow:
         self._grid.attach(folder, 1, 2 * row + 1, 2, 1)
         return sign, state
 
-    def _look(self) -> None:
-        """See what is there, and have the window say so."""
+    def _look(self, large: bool = False) -> None:
+        """See what is there, and have the window say so. `large`: the large build of PyTorch is offered."""
+        self._large = large
         self._state = state = setup.state() if setup.can_install() else None
         if state is None:
             self._head.set_text(_("This plug-in was put here without what it would install. Run install.sh again."))
@@ -159,13 +157,13 @@ class SetupWindow:
             label.set_text(STATES[there]() if there == "whole" else f"{STATES[there]()}, {_about(size)}")
         if state is not None:
             self._room.set_text(_("Free on that disk: {size}").format(size=_size(state.free)))
-        self._large = False
-        self._main.set_label(_("_Repair") if state is not None and state.ready else _("_Install"))
+        ready = state is not None and state.ready
+        self._main.set_label(_("_Install the Large Build") if large else _("_Repair") if ready else _("_Install"))
         self._allow()
 
     def _parts(self, state: setup.State | None):
         if state is not None:
-            yield self._states[0], state.program, state.program_bytes
+            yield self._states[0], state.program, state.large_bytes if self._large else state.program_bytes
             yield self._states[1], "whole" if state.weights else "missing", state.weights_bytes
 
     def _allow(self) -> None:
