@@ -89,9 +89,9 @@ class Parameters:
         if self.working_size:
             preset = replace(preset, working_pixels=self.working_size**2)
         if self.iterations:
-            whole = sum(preset.evaluations)
-            # Rounded up, so that the first scale is not left out: the others go on from it.
-            ends = (-(-self.iterations * so_far // whole) for so_far in accumulate(preset.evaluations, initial=0))
+            share = self.iterations / sum(preset.evaluations)
+            # At least one is the first scale's, which the others go on from.
+            ends = (max(round(share * so_far), min(so_far, 1)) for so_far in accumulate(preset.evaluations, initial=0))
             preset = replace(preset, evaluations=tuple(end - begin for begin, end in pairwise(ends)))
         return preset
 

@@ -28,7 +28,7 @@ from blend_protocol.methods import CONTEXT
 from blend_protocol.presets import Parameters
 
 GRID = 8  # sizes of pictures are multiples of it, so that the layers' positions meet
-CONTENT, CHROMA, TONE = 0.4, 100.0, 20.0  # weights of the losses, the style's and the histogram's being 1
+CONTENT, CHROMA, TONE = 0.6, 100.0, 50.0  # weights of the losses, the style's and the histogram's being 1
 FIRST_CHROMA = 5.0  # at 1/4, where the object's new colours are found
 FAINT = 0.2  # what is painted less than this is not painted
 SETTLED = 3, 1e-4  # radius in px, and regularisation, of the guided filter of what was painted
@@ -115,7 +115,9 @@ def _painted(run: Run) -> Steps:
     for number, scale in enumerate(scales):
         while scale.evaluations and wanted(number):
             painted = amount()
-            weights = _weights(run.parameters, painted) if number else replace(_weights(run.parameters, 1.0), chroma=FIRST_CHROMA)
+            weights = _weights(run.parameters, painted if number else 1.0)
+            if number == 0:
+                weights = replace(weights, chroma=min(weights.chroma, FIRST_CHROMA))
             scene = _scene(around, bank, start, tinted() if number else start.colours, used, working * scale.factor)
             x = scene.start + F.interpolate(difference, scene.start.shape[-2:], mode="bilinear", align_corners=False)
             painting = Painting(features, scene, scale.layers, weights, x)
