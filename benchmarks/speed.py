@@ -29,6 +29,7 @@ from skimage.transform import resize
 
 from blend_daemon.engine import Problem, poisson_preview
 from blend_daemon.engine import device as devices
+from blend_daemon.engine.methods.deep import CHROMA, CONTENT, TONE
 from blend_daemon.engine.optimise.lbfgs import LBFGS
 from blend_daemon.engine.painting.objective import COARSE, FINE, Layers, Painting, Scene, Weights
 from blend_daemon.engine.poisson.equation import poisson_blend, residual
@@ -94,7 +95,7 @@ def evaluation(size: int, dtype: torch.dtype, name: str, layers: Layers) -> Eval
     torch.manual_seed(0)
     start, target, bank = (torch.rand(1, 3, size, size) for _ in range(3))
     ones = torch.ones(1, 1, size, size)
-    painting = Painting(features, Scene(target, start, ones, bank, ones), layers, Weights(0.4, 1, 1, 100, 20), start)
+    painting = Painting(features, Scene(target, start, ones, bank, ones), layers, Weights(CONTENT, 1, 1, CHROMA, TONE), start)
     optimiser = LBFGS(painting, start.flatten())
     image = start.clone().requires_grad_(True)
     asked = tuple(dict.fromkeys((*layers.style, layers.content)))
