@@ -105,6 +105,7 @@ class Painting:
         sides = (scene.mask[..., 0], scene.mask[..., -1], scene.mask[..., 0, :], scene.mask[..., -1, :])
         self._beyond = tuple(BEYOND if bool(side.any()) else 0 for side in sides)
         self._asked = tuple(dict.fromkeys((*layers.style, layers.content)))
+        self._down, self._across = (_low_pass(side, scene.start) for side in scene.start.shape[-2:])
         with torch.no_grad():
             self._low_start = self._low(scene.start)
             bank = features(scene.bank.expand(-1, 3, -1, -1), (*self._asked, *layers.matching))
@@ -174,7 +175,7 @@ class Painting:
         return {name: cut(f, STRIDE[name]) for name, f in found.items()}
 
     def _low(self, image: Tensor) -> Tensor:
-        return F.avg_pool2d(blur((to_axes(image) * self._scene.mask)[0], TONE_SIGMA)[None], TONE_CELL)
+        return self._down @ (to_axes(image) * self._scene.mask) @ self._across.T
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,13 @@ def _length(vectors: Tensor) -> Tensor:
 
 def _cosine(vectors: Tensor, units: Tensor, length: Tensor) -> Tensor:
     return (vectors * units).sum(dim=1, dtype=torch.float32) / length
+
+
+def _low_pass(side: int, like: Tensor) -> Tensor:
+    """The matrix (side / TONE_CELL, side) that blurs a line of so many pixels and takes the means of its cells. A product takes less than
+    a tenth of the time of convolutions with one channel, forth and back."""
+    lines = blur(torch.eye(side, device=like.device, dtype=like.dtype)[:, :, None], TONE_SIGMA)
+    return F.avg_pool2d(lines, (TONE_CELL, 1))[:, :, 0].T
 
 
 def covered(share: Tensor, least: float = 0.5) -> Tensor:
