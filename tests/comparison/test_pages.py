@@ -164,7 +164,8 @@ def saved(browser) -> dict:
     for path in browser.downloads.iterdir():
         path.unlink()
     browser.find("#save").click()
-    (file,) = eventually(lambda: list(browser.downloads.glob("*.json")))
+    # Chromium keeps the name with an empty file, and renames the whole one over it.
+    (file,) = eventually(lambda: [path for path in browser.downloads.glob("*.json") if path.stat().st_size])
     return json.loads(file.read_text())
 
 
