@@ -47,8 +47,9 @@ def look():
             outcome = "ok"
         except Exception:
             outcome = traceback.format_exc()
-        with open(DONE, "w") as file:
+        with open(DONE + ".part", "w") as file:
             file.write(outcome)
+        os.rename(DONE + ".part", DONE)
     return GLib.SOURCE_CONTINUE
 
 
