@@ -112,6 +112,17 @@ def test_a_line_has_no_edge_to_lose(width, gravel):
     assert start(source, gravel, line).cover.numpy()[line & (abs(Y) < 0.6) & (abs(X) < 38)].min() > 0.98
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_a_leg_of_something_thick_is_as_solid_and_keeps_its_own_colour(width, gravel):
+    leg = (abs(X) < width / 2) & (Y > 0) & (Y < 50)
+    mask = leg | (X**2 + (Y + 20) ** 2 < 30**2)
+    source = np.concatenate([np.where(leg[..., None], flat(0.1), flat(0.9)), mask.astype(np.float32)[:, :, None]], axis=2)
+    found = start(source, gravel, mask)
+    middle = leg & (abs(X) < 0.6) & (Y > 16) & (Y < 48)
+    assert found.cover.numpy()[middle].min() > 0.98
+    assert found.colours.numpy()[:, middle].max() < 0.5
+
+
 def test_a_selection_inside_something_larger_is_not_taken_for_backdrop(cat, coffee, disc):
     """The cat's fur goes on beyond the selection: what has its colours is not therefore backdrop."""
     problem = Problem.from_arrays(cat, coffee, disc, (20, 10))

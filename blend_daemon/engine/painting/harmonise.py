@@ -55,7 +55,7 @@ LUMA_REACH = 2.0  # the membrane's width for luma, as a multiple of that for chr
 PAST = 0.02  # by which the membrane may go past the target's colours
 BACKDROP_REACH = 3.0  # how far a smooth backdrop is followed, as a multiple of the width
 CUT = 2  # px around a pixel of the mask's edge within which the source must be smooth for the edge to cut through a backdrop
-THIN = 6.0  # px: what is not thicker keeps its middle whole
+THIN, NEARBY = 3.5, 3  # depth in px of what is thin, and how far around a pixel its depth is looked at: what is thin keeps its middle
 RIM = 1.5  # px along the edge of a cut-out, in which its old backdrop often shows: they take the colours of what lies deeper
 LEAST_AROUND = 0.1  # of the mask's pixels: a layer that shows less than this outside the selection was cut out
 ITERATIONS = 9
@@ -116,7 +116,8 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
         whole = around.target[:, near]
     thickness = float(inner.max())
     own = around.unknown & around.sourced
-    cover = _edge(around, inner, thickness, harmony.softness)
+    thin = _thin(inner)
+    cover = _edge(around, thin, harmony.softness)
     source = around.source
     found = matte(source, around.sourced, around.unknown)
     if found is not None and not torch.minimum(cover, found).any():
@@ -126,7 +127,7 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
         source, cover = foreground(source, found), torch.minimum(cover, found)
         own &= found > 0.5
     elif not goes_on:
-        source = foreground(source, ((inner > RIM) & own).to(source))
+        source = foreground(source, (((inner > RIM) | (thin == 1)) & own).to(source))
     light = torch.zeros_like(source)
     if own.sum() >= 16 and near.sum() >= 16:
         of_target = around.target[:, near], whole.to(source) if whole.numel() else around.target[:, near]
@@ -241,14 +242,17 @@ def _ambient(around: Surroundings, image: Tensor, own: Tensor, amount: float) ->
     return from_axes(amount * share[:, None, None] * lit * field)
 
 
-def _edge(around: Surroundings, inner: Tensor, thickness: float, softness: float) -> Tensor:
-    """How far a pixel of the mask is inside it, (h, w) in 0..1: a jagged edge becomes a painted one."""
-    smooth = blur((~around.known).to(inner)[None], max(softness, 0.3))[0]
+def _thin(inner: Tensor) -> Tensor:
+    """How near a pixel lies to the middle of a leg, a line, or whatever of the mask is thin, (h, w): 1 there, 0 in what is thick."""
+    deepest = F.max_pool2d(inner[None], 2 * NEARBY + 1, 1, NEARBY)[0]
+    return inner / deepest.clamp(min=1) * (deepest < THIN)
+
+
+def _edge(around: Surroundings, thin: Tensor, softness: float) -> Tensor:
+    """How far a pixel of the mask is inside it, (h, w) in 0..1: a jagged edge becomes a painted one, and what is thin keeps its middle."""
+    smooth = blur((~around.known).to(thin)[None], max(softness, 0.3))[0]
     rounded = ((smooth - 0.55) / 0.44).clamp(0, 1)
-    # A line of a pixel or two has no inside, and stays.
-    if thickness < THIN:
-        rounded = torch.maximum(rounded, inner / thickness)
-    return rounded * around.unknown
+    return torch.maximum(rounded, thin) * around.unknown
 
 
 def _closing(around: Surroundings, source: Tensor, inner: Tensor, width: float) -> Tensor:
