@@ -251,7 +251,7 @@ def _thin(inner: Tensor) -> Tensor:
 def _edge(around: Surroundings, thin: Tensor, softness: float) -> Tensor:
     """How far a pixel of the mask is inside it, (h, w) in 0..1: a jagged edge becomes a painted one, and what is thin keeps its middle."""
     smooth = blur((~around.known).to(thin)[None], max(softness, 0.3))[0]
-    rounded = ((smooth - 0.55) / 0.44).clamp(0, 1)
+    rounded = ((smooth - 0.545) / 0.42).clamp(0, 1)
     return torch.maximum(rounded, thin) * around.unknown
 
 
