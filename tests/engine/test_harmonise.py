@@ -143,6 +143,16 @@ def test_on_its_like_an_object_takes_the_colours_of_what_it_covers(gravel):
     assert 0.2 < redder(start(flat(0.5), target, disc, on_its_like=True).colours) < 0.4
 
 
+def test_on_its_like_an_object_grows_in_over_a_wide_edge(gravel):
+    disc = RADIUS < 50
+    source = np.concatenate([flat(0.1), disc.astype(np.float32)[:, :, None]], axis=2)
+    rim = (RADIUS > 45.5) & (RADIUS < 46.5)
+    of_another, of_its_like = (start(source, gravel, disc, on_its_like).cover.numpy() for on_its_like in (False, True))
+    assert of_another[rim].min() > 0.98
+    assert 0.2 < of_its_like[rim].mean() < 0.8
+    assert of_its_like[RADIUS < 40].min() > 0.98
+
+
 def test_on_its_like_a_dark_object_comes_into_the_light(cat):
     """A dark cat on a bright one comes near its brightness, keeps its contrast, and its black stays black."""
     like = np.kron(cat, np.ones((3, 2, 1)))[:SIDE, :SIDE].astype(np.float32) / 255

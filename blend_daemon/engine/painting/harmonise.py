@@ -43,6 +43,7 @@ LUMA_SHIFT, CHROMA_SHIFT = 0.4, 0.4  # share of the way that the means move, wit
 BEND = 0.6  # of the luma's curve at most: its slope stays within 1 - BEND and 1 + BEND
 LUMA_RANGE = 0.35  # share of the way back into the target's range, of tones that are darker or brighter than any of its own
 LIKE = 1.8  # times further colours move where the object covers its like: what they should be is known then
+GROWS_IN = 0.06  # of the object's thickness: width of its edge where it covers its like, as skin does that goes over into skin
 BRIGHT, EXPOSED, MOST_EXPOSURE = 0.8, 0.8, 1.8  # there: the quantile of luma that shows the light, share of the way, and at most
 LEAST_LUMA, MOST_LUMA = 0.88, 1.15  # of its own contrast that the object keeps: one that has lost its light and shade is fog
 LEAST_CHROMA, MOST_CHROMA = 0.75, 1.2  # of its own spread of chroma
@@ -117,7 +118,8 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
     thickness = float(inner.max())
     own = around.unknown & around.sourced
     thin = _thin(inner)
-    cover = _edge(around, thin, harmony.softness)
+    softness = harmony.softness * (1 + GROWS_IN * thickness if on_its_like else 1)
+    cover = _edge(around, thin, softness)
     source = around.source
     found = matte(source, around.sourced, around.unknown)
     if found is not None and not torch.minimum(cover, found).any():
@@ -243,9 +245,10 @@ def _ambient(around: Surroundings, image: Tensor, own: Tensor, amount: float) ->
 
 
 def _thin(inner: Tensor) -> Tensor:
-    """How near a pixel lies to the middle of a leg, a line, or whatever of the mask is thin, (h, w): 1 there, 0 in what is thick."""
+    """How near a pixel lies to the middle of a leg, a line, or whatever of the mask is thin, (h, w): 1 there, 0 half way to its edge, and
+    in what is thick."""
     deepest = F.max_pool2d(inner[None], 2 * NEARBY + 1, 1, NEARBY)[0]
-    return inner / deepest.clamp(min=1) * (deepest < THIN)
+    return (2 * inner / deepest.clamp(min=1) - 1).clamp(min=0) * (deepest < THIN)
 
 
 def _edge(around: Surroundings, thin: Tensor, softness: float) -> Tensor:
