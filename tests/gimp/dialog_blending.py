@@ -298,6 +298,26 @@ def several():
 
 
 @action
+def several_without_the_lowest():
+    """The lowest of two objects cannot be blended: the other is sketched, and blended."""
+
+    def user(dialog):
+        wait_text("state", "Ready to blend 2 objects from the lowest up, first “object”")
+        press(dialog, "alt+b")
+        wait_text("state", "Done in ")
+        wait_text("notice", "“away”")
+        insert(dialog)
+
+    scene = Scene()
+    away = layer_of(scene.image, "object.png", 500, 500, "away", position=1)
+    call = partial(
+        blend, scene.image, [away, scene.above], Gimp.RunMode.INTERACTIVE, target="visible-below", preset="painting", iterations=QUICK
+    )
+    assert used(user, call).index(0) == Gimp.PDBStatusType.SUCCESS
+    assert scene.names() == ["object blended", "object", "away", "picture"]
+
+
+@action
 def several_sketched():
     """Of two objects both are sketched, the upper onto the lower; and how long they take is learned from a blend of both."""
     scene = Scene()

@@ -65,6 +65,10 @@ def test_several_objects_are_one_blend_with_one_undo_and_a_list_of_what_failed(u
     assert use_dialog("several") == "ok"
 
 
+def test_of_several_objects_the_lowest_that_can_be_blended_is_the_first(use_dialog):
+    assert use_dialog("several_without_the_lowest") == "ok"
+
+
 def test_several_objects_are_all_sketched_and_their_times_learned(use_dialog):
     assert use_dialog("several_sketched") == "ok"
 

@@ -82,11 +82,11 @@ class Stack:
             self.ours |= {layer.get_id() for layer in (twin.source, twin.blended) if layer is not None}
             self.objects.append(Stacked(self, twin, label))
 
-    def views(self, size: int) -> Iterator[tuple[View, bool]]:
-        """Of each object above the lowest, read when its turn comes: what its sketch is made of, at most `size` px a side, and whether the
-        objects below show in its target. What cannot be read is left out, as in a blend.
+    def views(self, size: int, lowest: int) -> Iterator[tuple[View, bool]]:
+        """Of each object above that of number `lowest`, read when its turn comes: what its sketch is made of, at most `size` px a side, and
+        whether the objects below show in its target. What cannot be read is left out, as in a blend.
         """
-        for below, object_ in pairwise(self.objects):
+        for below, object_ in pairwise(self.objects[lowest:]):
             below.hide()
             with suppress(BlendError):
                 yield object_.view(size)

@@ -42,7 +42,7 @@ class Outlook:
     Attributes
     ----------
     subjects : follow the layers that are selected, the lowest first
-    snapshot : the image as it was read last, with the lowest object; None: it allows no blend
+    snapshot : the image as it was read last, with the lowest object that can be blended; None: it allows no blend
     pace : how long blends take here
     stale : whether it is yet to be read, or read anew
     """
@@ -53,6 +53,7 @@ class Outlook:
         self._image, self.subjects, self._config, self._layout = image, subjects, config, layout
         self._idle, self._changed = idle, changed
         self.snapshot: Snapshot | None = None
+        self._lowest = 0  # which of the subjects it is of
         self.stale = True
         self.pace = Pace()
         self._ready = False  # whether sketches of what was read are shown
@@ -86,7 +87,7 @@ class Outlook:
         self._forget()
         try:
             self._glance = Glance.of(self._image)
-            self.snapshot = Snapshot(self._image, self.subjects[0], self.options())
+            self._lowest, self.snapshot = self._read_lowest()
         except BlendError as error:
             self._obstacle = error
             self._layout.preview.clear()
@@ -134,7 +135,7 @@ class Outlook:
     def sight(self) -> View:
         """What sketches of the lowest object are made of, read when one is wished for."""
         if self._sights is None:
-            self._sights = Sights(self.snapshot.view(SKETCH), self._stack.views(SKETCH) if self._stack else iter(()))
+            self._sights = Sights(self.snapshot.view(SKETCH), self._stack.views(SKETCH, self._lowest) if self._stack else iter(()))
         return self._sights.views[0]
 
     def list_models(self) -> None:
@@ -162,7 +163,7 @@ class Outlook:
         """Say what is ready to be blended and how long that takes, once sketches of it are shown."""
         if not self._ready or self.snapshot is None or not self._idle():
             return
-        name, count = self.subjects[0].source.get_name(), len(self.subjects)
+        name, count = self.subjects[self._lowest].source.get_name(), len(self.subjects)
         if count > 1:
             text = _("Ready to blend {count} objects from the lowest up, first “{name}”").format(count=count, name=name)
         else:
@@ -195,6 +196,19 @@ class Outlook:
         """List the layers that all of the objects can be blended into."""
         possible = [targets(self._image, subject) for subject in self.subjects]
         self._layout.layers.offer([layer for layer in possible[0] if all(layer in others for others in possible)])
+
+    def _read_lowest(self) -> tuple[int, Snapshot]:
+        """The lowest object that can be blended, and the image with it. What cannot is left out, as in a blend.
+
+        Raises BlendError, that of the lowest, if none can.
+        """
+        errors = []
+        for number, subject in enumerate(self.subjects):
+            try:
+                return number, Snapshot(self._image, subject, self.options())
+            except BlendError as error:
+                errors.append(error)
+        raise errors[0]
 
     def _read(self, part: Rect, scale: float, pasted: bool) -> Raster:
         if pasted and self._whole is not None:
