@@ -123,6 +123,13 @@ def test_a_leg_of_something_thick_is_as_solid_and_keeps_its_own_colour(width, gr
     assert found.colours.numpy()[:, middle].max() < 0.5
 
 
+def test_a_thin_part_of_an_antialiased_mask_keeps_that_edge(gravel):
+    leg = np.clip(1.7 - abs(X - 0.3 * Y), 0, 1) * ((Y > 0) & (Y < 50))
+    mask = np.maximum(leg, X**2 + (Y + 20) ** 2 < 30**2).astype(np.float32)
+    found = start(np.concatenate([flat(0.1), mask[:, :, None]], axis=2), gravel, mask)
+    assert found.cover.numpy()[(leg > 0.01) & (Y > 16) & (Y < 46)].min() > 0.98
+
+
 def test_a_selection_inside_something_larger_is_not_taken_for_backdrop(cat, coffee, disc):
     """The cat's fur goes on beyond the selection: what has its colours is not therefore backdrop."""
     problem = Problem.from_arrays(cat, coffee, disc, (20, 10))

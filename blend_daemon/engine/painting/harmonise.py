@@ -117,9 +117,10 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
         whole = around.target[:, near]
     thickness = float(inner.max())
     own = around.unknown & around.sourced
-    thin = _thin(inner)
+    deepest = F.max_pool2d(inner[None], 2 * NEARBY + 1, 1, NEARBY)[0]
+    middle = _middle(inner, deepest)
     softness = harmony.softness * (1 + GROWS_IN * thickness if on_its_like else 1)
-    cover = _edge(around, thin, softness)
+    cover = _edge(around, middle, deepest, softness)
     source = around.source
     found = matte(source, around.sourced, around.unknown)
     if found is not None and not torch.minimum(cover, found).any():
@@ -129,7 +130,7 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
         source, cover = foreground(source, found), torch.minimum(cover, found)
         own &= found > 0.5
     elif not goes_on:
-        source = foreground(source, (((inner > RIM) | (thin == 1)) & own).to(source))
+        source = foreground(source, (((inner > RIM) | (middle == 1)) & own).to(source))
     light = torch.zeros_like(source)
     if own.sum() >= 16 and near.sum() >= 16:
         of_target = around.target[:, near], whole.to(source) if whole.numel() else around.target[:, near]
@@ -244,18 +245,19 @@ def _ambient(around: Surroundings, image: Tensor, own: Tensor, amount: float) ->
     return from_axes(amount * share[:, None, None] * lit * field)
 
 
-def _thin(inner: Tensor) -> Tensor:
+def _middle(inner: Tensor, deepest: Tensor) -> Tensor:
     """How near a pixel lies to the middle of a leg, a line, or whatever of the mask is thin, (h, w): 1 there, 0 half way to its edge, and
-    in what is thick."""
-    deepest = F.max_pool2d(inner[None], 2 * NEARBY + 1, 1, NEARBY)[0]
+    in what is thick. `deepest`: the largest depth nearby."""
     return (2 * inner / deepest.clamp(min=1) - 1).clamp(min=0) * (deepest < THIN)
 
 
-def _edge(around: Surroundings, thin: Tensor, softness: float) -> Tensor:
-    """How far a pixel of the mask is inside it, (h, w) in 0..1: a jagged edge becomes a painted one, and what is thin keeps its middle."""
-    smooth = blur((~around.known).to(thin)[None], max(softness, 0.3))[0]
+def _edge(around: Surroundings, middle: Tensor, deepest: Tensor, softness: float) -> Tensor:
+    """How far a pixel of the mask is inside it, (h, w) in 0..1: a jagged edge becomes a painted one. What is thin keeps its middle, and
+    such an edge of its own as an antialiased mask gives it."""
+    smooth = blur((~around.known).to(middle)[None], max(softness, 0.3))[0]
     rounded = ((smooth - 0.545) / 0.42).clamp(0, 1)
-    return torch.maximum(rounded, thin) * around.unknown
+    soft = F.max_pool2d((around.unknown & (around.mask < 1)).to(middle)[None], 3, 1, 1)[0] * (deepest < THIN)
+    return torch.maximum(rounded, torch.maximum(middle, soft)) * around.unknown
 
 
 def _closing(around: Surroundings, source: Tensor, inner: Tensor, width: float) -> Tensor:
