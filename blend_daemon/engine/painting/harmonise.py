@@ -43,7 +43,7 @@ LUMA_SHIFT, CHROMA_SHIFT = 0.4, 0.4  # share of the way that the means move, wit
 BEND = 0.6  # of the luma's curve at most: its slope stays within 1 - BEND and 1 + BEND
 LUMA_RANGE = 0.35  # share of the way back into the target's range, of tones that are darker or brighter than any of its own
 LIKE = 1.8  # times further colours move where the object covers its like: what they should be is known then
-GROWS_IN = 0.06  # of the object's thickness: width of its edge where it covers its like, as skin does that goes over into skin
+GROWS_IN = 0.06  # of the object's thickness, added to its edge's softness where it covers its like: skin goes over into skin
 BRIGHT, EXPOSED, MOST_EXPOSURE = 0.8, 0.8, 1.8  # there: the quantile of luma that shows the light, share of the way, and at most
 LEAST_LUMA, MOST_LUMA = 0.88, 1.15  # of its own contrast that the object keeps: one that has lost its light and shade is fog
 LEAST_CHROMA, MOST_CHROMA = 0.75, 1.2  # of its own spread of chroma
@@ -118,9 +118,8 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
     thickness = float(inner.max())
     own = around.unknown & around.sourced
     deepest = F.max_pool2d(inner[None], 2 * NEARBY + 1, 1, NEARBY)[0]
-    middle = _middle(inner, deepest)
     softness = harmony.softness * (1 + GROWS_IN * thickness if on_its_like else 1)
-    cover = _edge(around, middle, deepest, softness)
+    cover = _edge(around, inner, deepest, softness)
     source = around.source
     found = matte(source, around.sourced, around.unknown)
     if found is not None and not torch.minimum(cover, found).any():
@@ -130,7 +129,7 @@ def harmonise(around: Surroundings, whole: Tensor, harmony: Harmony, margin: int
         source, cover = foreground(source, found), torch.minimum(cover, found)
         own &= found > 0.5
     elif not goes_on:
-        source = foreground(source, (((inner > RIM) | (middle == 1)) & own).to(source))
+        source = foreground(source, ((inner >= deepest.clamp(max=RIM)) & own).to(source))
     light = torch.zeros_like(source)
     if own.sum() >= 16 and near.sum() >= 16:
         of_target = around.target[:, near], whole.to(source) if whole.numel() else around.target[:, near]
@@ -245,19 +244,14 @@ def _ambient(around: Surroundings, image: Tensor, own: Tensor, amount: float) ->
     return from_axes(amount * share[:, None, None] * lit * field)
 
 
-def _middle(inner: Tensor, deepest: Tensor) -> Tensor:
-    """How near a pixel lies to the middle of a leg, a line, or whatever of the mask is thin, (h, w): 1 there, 0 half way to its edge, and
-    in what is thick. `deepest`: the largest depth nearby."""
-    return (2 * inner / deepest.clamp(min=1) - 1).clamp(min=0) * (deepest < THIN)
-
-
-def _edge(around: Surroundings, middle: Tensor, deepest: Tensor, softness: float) -> Tensor:
+def _edge(around: Surroundings, inner: Tensor, deepest: Tensor, softness: float) -> Tensor:
     """How far a pixel of the mask is inside it, (h, w) in 0..1: a jagged edge becomes a painted one. What is thin keeps its middle, and
-    such an edge of its own as an antialiased mask gives it."""
-    smooth = blur((~around.known).to(middle)[None], max(softness, 0.3))[0]
+    such an edge of its own as an antialiased mask gives it. `deepest`: the largest depth nearby."""
+    smooth = blur((~around.known).to(inner)[None], max(softness, 0.3))[0]
     rounded = ((smooth - 0.545) / 0.42).clamp(0, 1)
-    soft = F.max_pool2d((around.unknown & (around.mask < 1)).to(middle)[None], 3, 1, 1)[0] * (deepest < THIN)
-    return torch.maximum(rounded, torch.maximum(middle, soft)) * around.unknown
+    middle = 2 * inner / deepest.clamp(min=1) - 1  # half way to the edge 0, so that the tips of a jagged edge do not show as dots
+    soft = F.max_pool2d((around.unknown & (around.mask < 1)).to(inner)[None], 3, 1, 1)[0]
+    return torch.where(deepest < THIN, torch.maximum(rounded, torch.maximum(middle, soft)), rounded) * around.unknown
 
 
 def _closing(around: Surroundings, source: Tensor, inner: Tensor, width: float) -> Tensor:
