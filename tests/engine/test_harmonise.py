@@ -68,6 +68,43 @@ def test_what_cannot_be_walked_to_stays_the_objects(coarse, gravel):
     assert cover[RADIUS < 20].min() > 0.98
 
 
+def test_a_glint_in_the_colour_of_the_wall_is_no_hole(coarse, gravel):
+    glint = np.hypot(Y, X - 17) < 2.5  # so near the edge that a guided filter looks across both
+    coarse[glint] = 0.7
+    begun = start(coarse, gravel, RADIUS < 50)
+    assert begun.cover.numpy()[glint].min() > 0.99
+    assert begun.colours.numpy()[:, np.hypot(Y, X - 17) < 1.5].min() > 0.6
+
+
+def test_a_patch_of_backdrop_behind_a_leg_is_found_by_the_colours_nearby(coarse):
+    """GrabCut may take it for the object, whose colours it learns from all that is selected."""
+    within, wall = RADIUS < 50, RADIUS > 25
+    coarse[(abs(X) < 2) & wall] = 0.2
+    found = within & wall & (X < -3)  # left of the leg
+    depth = 50 - RADIUS
+    more = matting._more_of_it(coarse, within, found, within & (depth < 2), depth > 30)
+    assert more[within & (RADIUS > 28) & (X > 5) & (X < 15)].all()
+    assert not more[(RADIUS < 24) | ((abs(X) < 1) & (RADIUS < 47))].any()
+
+
+def test_what_reaches_the_objects_core_is_no_backdrop(coarse):
+    within, depth = RADIUS < 50, 50 - RADIUS
+    coarse[(RADIUS < 25) & (abs(X) < 10)] = 0.7  # a stripe of the wall's colours through the object
+    more = matting._more_of_it(coarse, within, within & (RADIUS > 30) & (X < -15), within & (depth < 2), depth > 30)
+    assert not more[RADIUS < 20].any()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8, 0.9])
+def test_the_old_backdrop_is_taken_out_of_what_is_mixed_and_detail_is_not(share):
+    noise = 0.1 * torch.randn(40, 20, generator=torch.Generator().manual_seed(0))
+    own, wall = torch.tensor([0.7, 0.3, 0.5])[:, None, None] + noise, torch.tensor([0.1, 0.9, 0.9])[:, None, None]
+    matte = torch.zeros(40, 20)
+    matte[:, :10], matte[:, 10] = 1, share
+    off = (matting.foreground(wall + matte * (own - wall), matte) - own)[:, :, 10]
+    assert float(off.mean(dim=1).abs().max()) < 0.05
+    assert float(off.std()) < 0.1 * (1.15 - share**2)
+
+
 def test_what_of_the_object_goes_on_beyond_the_selection_stays(coarse, gravel):
     bar = (abs(X) < 9) & (Y < 0)
     coarse[bar] = (0.55, 0.35, 0.1)  # out at the top, where it teaches its colour as the backdrop's

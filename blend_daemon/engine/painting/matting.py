@@ -1,13 +1,16 @@
 """The object within a coarse selection: what of it is the object, and what the backdrop that it was photographed before.
 
 A layer that is left whole shows what lies around the selection. GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004) learns the backdrop's
-colours there; of what has them, backdrop is what one can walk to from the selection's edge without a step; and a guided filter (He, Sun,
-Tang, ECCV 2010) makes the hard cut follow the source's edges. What cannot be told apart stays: a hole in an object is worse than a seam.
+colours there; of what has them, or the colours of backdrop found nearby, backdrop is what one can walk to from the selection's edge without
+a step; and a guided filter (He, Sun, Tang, ECCV 2010) makes the hard cut follow the source's edges. What cannot be told apart stays: a
+hole in an object is worse than a seam. The object's own colours at its edge are found by Forte's estimate (Approximate Fast Foreground
+Colour Estimation, ICIP 2021).
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import product
 
 import cv2
 import numpy as np
@@ -30,12 +33,17 @@ MOST_CORE_LOST = 0.3  # of the core may be backdrop
 LEAST_LEFT = 0.1  # of the mask
 LEAST_BACKDROP = 0.01  # of the mask: with less the selection is exact
 LEAST_PART = 0.02  # of what is kept: what is smaller and lies alone is a crumb
+LEAST_HOLE = 0.002  # of what is kept: what is smaller and lies in it is a glint
 LEAST_UNUSUAL = 0.01  # of the mask: what is smaller may be backdrop of any colour, such as the rim of another thing
 OUTLINE = 1.0  # px
 CLEAR = 0.14  # step of colour that the cut follows, in the median
 SMOOTH = 0.1  # change of colour over 3 px up to which a backdrop goes on
 STEP = 0.12  # change of colour across the mask's edge from which on the selection is exact there
 BINS, USUAL = 16, 0.5  # of a histogram of colours for each channel; share of what a colour has in the mask, that it has around it at least
+NEARBY = 0.1  # of the mask's side: how far around a pixel the backdrop's colours are averaged
+ALIKE = 0.045  # difference of colour up to which a pixel is taken for more of it
+BAND = 4.0  # px to both sides of the cut, within which a pixel may be object in part
+SPREAD, FEW = 2.5, 1e-3  # px over which colours are carried over the object's edge; weight below which there are none to carry
 GUIDE = 4, 1e-4  # radius in px, and regularisation, of the guided filter
 
 
@@ -68,18 +76,23 @@ def matte(source: Tensor, sourced: Tensor, unknown: Tensor) -> Tensor | None:
     soft = guided(
         torch.from_numpy(kept).to(part)[None], torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1))).to(part), *GUIDE
     )[0]
+    hard = torch.from_numpy(kept).to(part)
+    depth = torch.from_numpy(ndimage.distance_transform_edt(kept) + ndimage.distance_transform_edt(~kept)).to(part)
+    # Elsewhere the filter leaves a veil of some per cent, and a hole where the object has the backdrop's colours.
+    at_cut = (BAND + 1 - depth).clamp(0, 1)
     out = torch.zeros_like(source[0])
-    # The filter leaves a veil of some per cent everywhere.
-    out[cut] = ((soft - 0.15) / 0.7).clamp(0, 1) * torch.from_numpy(inside).to(out)
+    out[cut] = torch.lerp(hard, ((soft - 0.15) / 0.7).clamp(0, 1), at_cut) * torch.from_numpy(inside).to(part)
     return out
 
 
 def foreground(source: Tensor, matte: Tensor) -> Tensor:
-    """The source with the object's own colours carried over its edge, where the old backdrop shines through: (channels, h, w)."""
-    sure = (matte > 0.95).to(source)
-    weight = blur(sure[None], 2.5)
-    carried = blur(source * sure, 2.5) / weight.clamp(min=1e-4)
-    return torch.where((sure == 0) & (weight[0] > 1e-3), carried, source)
+    """The source without the old backdrop that shines through at the object's edge: (channels, h, w). With F and B, the averages of
+    object and backdrop nearby, it is F + a (I - a F - (1 - a) B), where I is the source and a the matte."""
+    weights = torch.stack((matte, 1 - matte)) ** 3  # what is mixed tells less
+    near = blur(weights, SPREAD)
+    own, behind = (blur(source * weight, SPREAD) / total.clamp(min=1e-4) for weight, total in zip(weights, near, strict=True))
+    unmixed = own + matte * (source - matte * own - (1 - matte) * torch.where(near[1] > FEW, behind, source))
+    return torch.where(near[0] > FEW, unmixed.clamp(0, 1), source)
 
 
 def _object(colours: npt.NDArray[np.float32], inside: Bools, exists: Bools) -> Bools | None:
@@ -98,12 +111,15 @@ def _object(colours: npt.NDArray[np.float32], inside: Bools, exists: Bools) -> B
     y, x = ndimage.distance_transform_edt(~rim, return_distances=False, return_indices=True)
     open_to = within & (labels == cv2.GC_PR_BGD) & ~exact[y, x]
     usual = _usual(values, within, there)
+    core = depth > CORE * depth.max()
     # Where GrabCut takes the object's core for backdrop, once more without the colours that are rare around the mask.
-    for allowed in (open_to, open_to & usual):
-        kept = _kept(values, within, allowed, rim, usual)
-        if kept is None:
+    for allowed, further in product((open_to, open_to & usual), (True, False)):
+        backdrop = _backdrop(values, within, allowed, rim, usual)
+        if backdrop.sum() < LEAST_BACKDROP * within.sum():
             return inside
-        core = depth > CORE * depth.max()
+        if further:
+            backdrop |= _more_of_it(values, within, backdrop, rim & ~exact, core)
+        kept = within & _whole(within & ~backdrop)
         lost = (core & ~kept).sum() > MOST_CORE_LOST * core.sum() or kept.sum() < LEAST_LEFT * within.sum()
         cut = kept & ndimage.binary_dilation(within & ~kept)
         # An object that itself goes on beyond the selection, or that looks like its surroundings, loses a cheek here and a chin there: then
@@ -125,22 +141,35 @@ def _grab_cut(colours: bytes, within: bytes, size: tuple[int, int]) -> npt.NDArr
     return labels
 
 
-def _kept(colours: npt.NDArray[np.floating], within: Bools, open_to: Bools, rim: Bools, usual: Bools) -> Bools | None:
-    """The mask without the backdrop, which is what can be walked to without a step, through `open_to`, from where the rim's colours are
-    usual around the mask: (h, w). None where there is next to no backdrop.
+def _backdrop(colours: npt.NDArray[np.floating], within: Bools, open_to: Bools, rim: Bools, usual: Bools) -> Bools:
+    """What can be walked to without a step, through `open_to`, from where the rim's colours are usual around the mask: (h, w).
 
     A wheel or a small balloon that has the backdrop's colours is not reached, and stays; so does what of the object goes on beyond the
     selection, whose colours GrabCut has learned as the backdrop's.
     """
-    steps = (ndimage.maximum_filter(colours, (3, 3, 1)) - ndimage.minimum_filter(colours, (3, 3, 1))).max(axis=-1)
-    parts, count = ndimage.label(open_to & (steps < SMOOTH))
+    parts, count = ndimage.label(open_to & _smooth(colours))
     at_rim, begun = (np.isin(np.arange(count + 1), parts[region]) for region in (rim, rim & usual))
     small = np.bincount(parts.ravel(), minlength=count + 1) < LEAST_UNUSUAL * within.sum()
     reached = (begun | at_rim & small)[parts] & (parts > 0)
-    backdrop = ndimage.binary_dilation(reached, iterations=2) & open_to
-    if backdrop.sum() < LEAST_BACKDROP * within.sum():
-        return None
-    return within & _whole(within & ~backdrop)
+    return ndimage.binary_dilation(reached, iterations=2) & open_to
+
+
+def _more_of_it(colours: npt.NDArray[np.floating], within: Bools, backdrop: Bools, rim: Bools, core: Bools) -> Bools:
+    """What has about the colours that the backdrop has nearby, and can be walked to without a step from it or from the rim, but does not
+    reach the object's core, (h, w): a patch between two legs, which GrabCut takes for the object."""
+    sigma = NEARBY * within.sum() ** 0.5
+    spread = lambda x: ndimage.gaussian_filter(x.astype(np.float32), sigma)
+    there = np.maximum(spread(backdrop), FEW)[..., None]
+    mean = np.stack([spread(colours[..., k] * backdrop) for k in range(3)], -1) / there
+    alike = within & (np.abs(colours - mean).max(axis=-1) < ALIKE) & _smooth(colours)
+    parts, count = ndimage.label(alike)
+    begun, deep = (np.isin(np.arange(count + 1), parts[region]) for region in (rim | ndimage.binary_dilation(backdrop), core))
+    return ndimage.binary_dilation((begun & ~deep)[parts] & alike) & within
+
+
+def _smooth(colours: npt.NDArray[np.floating]) -> Bools:
+    """Where no step of colour is, (h, w)."""
+    return (ndimage.maximum_filter(colours, (3, 3, 1)) - ndimage.minimum_filter(colours, (3, 3, 1))).max(axis=-1) < SMOOTH
 
 
 def _usual(colours: npt.NDArray[np.floating], within: Bools, there: Bools) -> Bools:
@@ -153,11 +182,16 @@ def _usual(colours: npt.NDArray[np.floating], within: Bools, there: Bools) -> Bo
 
 
 def _whole(kept: Bools) -> Bools:
-    """The kept part with a smooth outline and without crumbs."""
+    """The kept part with a smooth outline, without crumbs and small holes."""
     smooth = ndimage.gaussian_filter(ndimage.binary_closing(kept, iterations=2).astype(np.float32), OUTLINE) > 0.5
-    parts, count = ndimage.label(smooth)
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    return smooth & (sizes >= LEAST_PART * smooth.sum())[parts]
+    parts = _large(smooth, LEAST_PART * smooth.sum())
+    return ~_large(~parts, LEAST_HOLE * parts.sum())
+
+
+def _large(region: Bools, least: float) -> Bools:
+    """The parts of a region of at least so many pixels."""
+    parts, count = ndimage.label(region)
+    return region & (np.bincount(parts.ravel(), minlength=count + 1) >= least)[parts]
 
 
 def _near(region: Bools) -> Bools:
