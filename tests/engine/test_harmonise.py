@@ -87,6 +87,15 @@ def test_a_patch_of_backdrop_behind_a_leg_is_found_by_the_colours_nearby(coarse)
     assert not more[(RADIUS < 24) | ((abs(X) < 1) & (RADIUS < 47))].any()
 
 
+def test_a_patterned_backdrop_is_cut_away_too(coarse, gravel):
+    """It is full of steps: nothing can be walked to."""
+    wall = RADIUS >= 25
+    coarse[wall & ((X // 3 + Y // 3) % 2 == 0)] = (0.9, 0.5, 0.3)
+    cover = start(coarse, gravel, RADIUS < 50).cover.numpy()
+    assert cover[(RADIUS > 31) & (RADIUS < 48)].max() < 0.02
+    assert cover[RADIUS < 20].min() > 0.98
+
+
 def test_what_reaches_the_objects_core_is_no_backdrop(coarse):
     within, depth = RADIUS < 50, 50 - RADIUS
     coarse[(RADIUS < 25) & (abs(X) < 10)] = 0.7  # a stripe of the wall's colours through the object
@@ -219,6 +228,17 @@ def test_what_closes_the_seam_burns_nothing_out():
     colours = start(source, flat(0.8), RADIUS < 40).colours.numpy()
     assert colours[:, (RADIUS > 30) & (RADIUS < 38) & (X < 0)].mean() > 0.7
     assert colours[:, patch & (X < 34)].mean() < 0.9, "by the wall's change it would be above 1"
+
+
+@pytest.mark.parametrize("level", [10, 245])
+def test_what_closes_the_seam_leaves_the_middle_its_light(cat, disc, level):
+    """Else what is dark turns to fog before a bright target."""
+    problem = Problem.from_arrays(cat, np.full_like(cat, level), disc)
+    begun = harmonise(Surroundings.of(problem, (0, 0, 80, 64)), palette(problem), Harmony(0.0, 0.25, 1.0), 48)
+    change = abs(begun.colours.numpy() - cat.transpose(2, 0, 1) / 255)
+    y, x = np.mgrid[:64, :80]
+    depth = 24 - np.hypot(y - 32, x - 40)
+    assert change[:, depth > 16].mean() < 0.1 * change[:, (depth > 1) & (depth < 4)].mean()
 
 
 @pytest.mark.parametrize("surroundings", [0.1, 0.5, 0.9])

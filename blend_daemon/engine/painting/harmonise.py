@@ -52,7 +52,6 @@ TINT = 0.02  # spread of chroma that every picture is given, so that a grey one 
 EDGE = 0.04  # a source step of ten 8-bit levels halves and more the membrane's conductance
 RING = 4  # px along the mask where the membrane always conducts, so that an edge of the source there cannot keep the seam open
 DETAIL_SIGMA = 2.5  # px: what is finer goes on in the backdrop as it is in the target
-LUMA_REACH = 2.0  # the membrane's width for luma, as a multiple of that for chroma
 PAST = 0.02  # by which the membrane may go past the target's colours
 BACKDROP_REACH = 3.0  # how far a smooth backdrop is followed, as a multiple of the width
 CUT = 2  # px around a pixel of the mask's edge within which the source must be smooth for the edge to cut through a backdrop
@@ -279,7 +278,7 @@ def _membrane(around: Surroundings, r: Tensor, right: Tensor, down: Tensor, widt
     In the luma the backdrop that a coarse selection includes follows the target wholly: a rim of other brightness is what shows
     most. In the chroma it fades as it does in the object, since a hue that changes within the object shows more.
     """
-    luma_screening = (1 - backdrop) * (LUMA_REACH * width) ** -2
+    luma_screening = (1 - backdrop) * width**-2
     luma = PoissonSolver(around.unknown, around.known, right, down, luma_screening)
     if len(r) == 1:
         return luma.solve(r, ITERATIONS)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,14 +30,13 @@ AROUND = 0.15  # of the object's side: how far around it the source is looked at
 LEAST_PIXELS = 64  # of a mask: what is smaller is selected as it is meant
 LEAST_AROUND = 0.1  # of the object's pixels: with fewer of them around it there is nothing to learn the backdrop from
 CORE = 0.6  # of the largest depth in the mask: what lies deeper is the object's core
-MOST_CORE_LOST = 0.3  # of the core may be backdrop
+MOST_EXACT = 0.5  # of the mask's edge may be exact where GrabCut alone is believed
 LEAST_LEFT = 0.1  # of the mask
 LEAST_BACKDROP = 0.01  # of the mask: with less the selection is exact
 LEAST_PART = 0.02  # of what is kept: what is smaller and lies alone is a crumb
 LEAST_HOLE = 0.002  # of what is kept: what is smaller and lies in it is a glint
 LEAST_UNUSUAL = 0.01  # of the mask: what is smaller may be backdrop of any colour, such as the rim of another thing
 OUTLINE = 1.0  # px
-CLEAR = 0.14  # step of colour that the cut follows, in the median
 SMOOTH = 0.1  # change of colour over 3 px up to which a backdrop goes on
 STEP = 0.12  # change of colour across the mask's edge from which on the selection is exact there
 BINS, USUAL = 16, 0.5  # of a histogram of colours for each channel; share of what a colour has in the mask, that it has around it at least
@@ -45,6 +45,19 @@ ALIKE = 0.045  # difference of colour up to which a pixel is taken for more of i
 BAND = 4.0  # px to both sides of the cut, within which a pixel may be object in part
 SPREAD, FEW = 2.5, 1e-3  # px over which colours are carried over the object's edge; weight below which there are none to carry
 GUIDE = 4, 1e-4  # radius in px, and regularisation, of the guided filter
+
+
+class _Rule(NamedTuple):
+    """What a cut must be like: this share of the core at most is lost, and at this quantile the colour changes by this step at least."""
+
+    most_core_lost: float
+    quantile: float
+    step: float
+
+
+# A patterned backdrop is full of steps, and next to nothing can be walked to: there GrabCut's own cut is believed if it is clear nearly
+# everywhere.
+ON_WALK, ALONE, LESS_CLEAR = _Rule(0.3, 0.5, 0.14), _Rule(0.01, 0.2, 0.14), _Rule(0.3, 0.5, 0.12)
 
 
 def matte(source: Tensor, sourced: Tensor, unknown: Tensor) -> Tensor | None:
@@ -112,21 +125,33 @@ def _object(colours: npt.NDArray[np.float32], inside: Bools, exists: Bools) -> B
     open_to = within & (labels == cv2.GC_PR_BGD) & ~exact[y, x]
     usual = _usual(values, within, there)
     core = depth > CORE * depth.max()
+    walked: list[Bools] = []
+    otherwise = None
     # Where GrabCut takes the object's core for backdrop, once more without the colours that are rare around the mask.
     for allowed, further in product((open_to, open_to & usual), (True, False)):
         backdrop = _backdrop(values, within, allowed, rim, usual)
         if backdrop.sum() < LEAST_BACKDROP * within.sum():
-            return inside
+            otherwise = inside
+            break
         if further:
             backdrop |= _more_of_it(values, within, backdrop, rim & ~exact, core)
-        kept = within & _whole(within & ~backdrop)
-        lost = (core & ~kept).sum() > MOST_CORE_LOST * core.sum() or kept.sum() < LEAST_LEFT * within.sum()
-        cut = kept & ndimage.binary_dilation(within & ~kept)
-        # An object that itself goes on beyond the selection, or that looks like its surroundings, loses a cheek here and a chin there: then
-        # the cut runs where nothing changes.
-        if not lost and np.median(_jump(values, kept & _near(~kept), within & ~kept & _near(kept))[cut]) >= CLEAR:
+        walked.append(within & _whole(within & ~backdrop))
+    alone = [within & _whole(labels == cv2.GC_PR_FGD)] if (exact & rim).sum() < MOST_EXACT * rim.sum() else []
+    cuts = [*product(walked, [ON_WALK]), *product(alone, [ALONE]), *product(walked, [LESS_CLEAR])]
+    for kept, rule in cuts:
+        if _is_clear(values, within, kept, core, rule):
             return inside & (cv2.resize(kept.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5)
-    return None
+    return otherwise
+
+
+def _is_clear(colours: npt.NDArray[np.floating], within: Bools, kept: Bools, core: Bools, rule: _Rule) -> bool:
+    """Whether a cut is to be believed: the object's core is whole, and the colour changes along the cut. An object that itself goes on
+    beyond the selection, or that looks like its surroundings, loses a cheek here and a chin there: the cut runs where nothing changes."""
+    if (core & ~kept).sum() > rule.most_core_lost * core.sum() or kept.sum() < LEAST_LEFT * within.sum():
+        return False
+    cut = kept & ndimage.binary_dilation(within & ~kept)
+    jump = _jump(colours, kept & _near(~kept), within & ~kept & _near(kept))[cut]
+    return bool(jump.size) and float(np.quantile(jump, rule.quantile)) >= rule.step
 
 
 # Each slider's sketch asks for it again, of the same pixels, and it takes most of a sketch's time.
@@ -200,14 +225,22 @@ def _near(region: Bools) -> Bools:
 
 
 def _changes(colours: npt.NDArray[np.floating], within: Bools, there: Bools) -> Bools:
-    """Where the colour just inside the mask's edge is another than some px outside, so that the selection is exact there: (h, w)."""
+    """Where the colour just inside the mask's edge is another than some px outside, and than a pattern there has, so that the selection is
+    exact there: (h, w)."""
     distance = ndimage.distance_transform_edt(~within)
-    return _jump(colours, within & _near(~within), (distance >= 2) & (distance <= 8) & there) > STEP
+    outside = (distance >= 2) & (distance <= 8) & there
+    variance = _mean(colours**2, outside) - _mean(colours, outside) ** 2
+    return _jump(colours, within & _near(~within), outside) > STEP + np.sqrt(np.maximum(variance, 0).max(axis=-1))
 
 
 def _jump(colours: npt.NDArray[np.floating], one: npt.NDArray, other: npt.NDArray) -> npt.NDArray[np.floating]:
     """By how much the colours of two regions differ where they are near each other, the largest of the channels: (h, w); inf where there
     is none of the second."""
+    apart = np.abs(_mean(colours, one) - _mean(colours, other)).max(axis=-1)
+    return np.where(ndimage.gaussian_filter(other.astype(np.float32), 2) <= 1e-3, np.inf, apart)
+
+
+def _mean(colours: npt.NDArray[np.floating], region: npt.NDArray) -> npt.NDArray[np.floating]:
+    """The colours of a region, averaged nearby, (h, w, 3)."""
     smooth = lambda x: ndimage.gaussian_filter(x.astype(np.float32), 2)
-    mean = lambda w: np.stack([smooth(colours[..., k] * w) for k in range(3)], -1) / np.maximum(smooth(w), 1e-6)[..., None]
-    return np.where(smooth(other) <= 1e-3, np.inf, np.abs(mean(one) - mean(other)).max(axis=-1))
+    return np.stack([smooth(colours[..., k] * region) for k in range(3)], -1) / np.maximum(smooth(region), 1e-6)[..., None]
