@@ -54,11 +54,11 @@ def test_the_backdrop_of_a_coarse_selection_is_the_targets(coarse, gravel):
 
 
 def test_the_same_pixels_are_told_apart_once(coarse, gravel):
-    """GrabCut takes most of a sketch's time, and a slider asks for one after another."""
+    """Telling takes most of a sketch's time, and a slider asks for one after another."""
     first = start(coarse, gravel, RADIUS < 50).cover
-    asked = matting._grab_cut.cache_info()
+    asked = matting._kept.cache_info()
     again = start(coarse.copy(), gravel * 0.9, RADIUS < 50).cover
-    assert matting._grab_cut.cache_info().misses == asked.misses
+    assert matting._kept.cache_info().misses == asked.misses
     assert torch.equal(first, again)
 
 

@@ -116,7 +116,25 @@ def _object(colours: npt.NDArray[np.float32], inside: Bools, exists: Bools) -> B
     within, there = (cv2.resize(x.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for x in (inside, exists))
     if not within.any() or within.all():
         return None
-    labels = _grab_cut(small.tobytes(), within.tobytes(), within.shape)
+    kept = _kept(small.tobytes(), within.tobytes(), there.tobytes(), within.shape)
+    if kept is None or np.array_equal(kept, within):
+        return None if kept is None else inside
+    return inside & (cv2.resize(kept.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5)
+
+
+# Each slider's sketch asks for it again, of the same pixels, and it takes most of a sketch's time.
+@lru_cache(maxsize=4)
+def _kept(image: bytes, mask: bytes, exists: bytes, size: tuple[int, int]) -> Bools | None:
+    """What of the mask is the object, (h, w), of `size`: all of it where the selection is exact, None where it cannot be told.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8, the source
+    mask, exists : (h, w) bool, the mask and where the source exists
+    """
+    small = np.frombuffer(image, np.uint8).reshape(*size, 3)
+    within, there = (np.frombuffer(x, bool).reshape(size) for x in (mask, exists))
+    labels = _grab_cut(small, within)
     depth = ndimage.distance_transform_edt(within)
     rim = within & (depth <= 1.5)
     values = np.asarray(small, np.float32) / 255
@@ -131,17 +149,14 @@ def _object(colours: npt.NDArray[np.float32], inside: Bools, exists: Bools) -> B
     for allowed, further in product((open_to, open_to & usual), (True, False)):
         backdrop = _backdrop(values, within, allowed, rim, usual)
         if backdrop.sum() < LEAST_BACKDROP * within.sum():
-            otherwise = inside
+            otherwise = within
             break
         if further:
             backdrop |= _more_of_it(values, within, backdrop, rim & ~exact, core)
         walked.append(within & _whole(within & ~backdrop))
     alone = [within & _whole(labels == cv2.GC_PR_FGD)] if (exact & rim).sum() < MOST_EXACT * rim.sum() else []
     cuts = [*product(walked, [ON_WALK]), *product(alone, [ALONE]), *product(walked, [LESS_CLEAR])]
-    for kept, rule in cuts:
-        if _is_clear(values, within, kept, core, rule):
-            return inside & (cv2.resize(kept.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5)
-    return otherwise
+    return next((kept for kept, rule in cuts if _is_clear(values, within, kept, core, rule)), otherwise)
 
 
 def _is_clear(colours: npt.NDArray[np.floating], within: Bools, kept: Bools, core: Bools, rule: _Rule) -> bool:
@@ -154,15 +169,11 @@ def _is_clear(colours: npt.NDArray[np.floating], within: Bools, kept: Bools, cor
     return bool(jump.size) and float(np.quantile(jump, rule.quantile)) >= rule.step
 
 
-# Each slider's sketch asks for it again, of the same pixels, and it takes most of a sketch's time.
-@lru_cache(maxsize=4)
-def _grab_cut(colours: bytes, within: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """GrabCut's label of each pixel, (h, w), of `size`; of colours (h, w, 3) uint8, and of where the mask is, (h, w) bool."""
-    labels = np.where(np.frombuffer(within, bool).reshape(size), cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    image = np.frombuffer(colours, np.uint8).reshape(*size, 3)
+def _grab_cut(image: npt.NDArray[np.uint8], within: Bools) -> npt.NDArray[np.uint8]:
+    """GrabCut's label of each pixel, (h, w)."""
+    labels = np.where(within, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
     cv2.setRNGSeed(0)
     cv2.grabCut(image, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), ITERATIONS, cv2.GC_INIT_WITH_MASK)
-    labels.flags.writeable = False
     return labels
 
 
