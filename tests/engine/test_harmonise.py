@@ -87,6 +87,13 @@ def test_a_patch_of_backdrop_behind_a_leg_is_found_by_the_colours_nearby(coarse)
     assert not more[(RADIUS < 24) | ((abs(X) < 1) & (RADIUS < 47))].any()
 
 
+def test_what_is_black_and_far_from_any_backdrop_is_not_taken_for_it(coarse):
+    within, depth = RADIUS < 50, 50 - RADIUS
+    coarse[X > 30] = 0
+    more = matting._more_of_it(coarse, within, within & (RADIUS > 30) & (X < -30), within & (depth < 2), depth > 30)
+    assert not more[X > 30].any()
+
+
 def test_a_patterned_backdrop_is_cut_away_too(coarse, gravel):
     """It is full of steps: nothing can be walked to."""
     wall = RADIUS >= 25

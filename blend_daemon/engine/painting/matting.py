@@ -195,9 +195,9 @@ def _more_of_it(colours: npt.NDArray[np.floating], within: Bools, backdrop: Bool
     reach the object's core, (h, w): a patch between two legs, which GrabCut takes for the object."""
     sigma = NEARBY * within.sum() ** 0.5
     spread = lambda x: ndimage.gaussian_filter(x.astype(np.float32), sigma)
-    there = np.maximum(spread(backdrop), FEW)[..., None]
-    mean = np.stack([spread(colours[..., k] * backdrop) for k in range(3)], -1) / there
-    alike = within & (np.abs(colours - mean).max(axis=-1) < ALIKE) & _smooth(colours)
+    there = spread(backdrop)
+    mean = np.stack([spread(colours[..., k] * backdrop) for k in range(3)], -1) / np.maximum(there, FEW)[..., None]
+    alike = within & (there > FEW) & (np.abs(colours - mean).max(axis=-1) < ALIKE) & _smooth(colours)
     parts, count = ndimage.label(alike)
     begun, deep = (np.isin(np.arange(count + 1), parts[region]) for region in (rim | ndimage.binary_dilation(backdrop), core))
     return ndimage.binary_dilation((begun & ~deep)[parts] & alike) & within
