@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from blend_protocol.errors import BlendError
@@ -108,17 +109,28 @@ def _mode(path: Path) -> int | None:
 
 def _prepared(path: Path, data: bytes, undo: ExitStack) -> Path:
     """The content under a passing name in the same folder, with the permissions it is to have."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".blend-")
-    part = Path(name)
+    handle, part = _passing(path.parent)
     undo.callback(part.unlink, missing_ok=True)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(handle)
+        if not part.exists():
+            # Only with a descriptor for the folder does Python follow the link to what is open; the path being absolute, it is not used.
+            os.link(f"/proc/self/fd/{handle}", part, src_dir_fd=handle)
     mask = os.umask(0)
     os.umask(mask)
     part.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
     return part
+
+
+def _passing(folder: Path) -> tuple[int, Path]:
+    """A new file, open, and its passing name; where the system can, it does not have the name yet, and a killed process leaves nothing."""
+    if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
+        with suppress(OSError):  # a file system that cannot
+            return os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600), folder / f".blend-{secrets.token_hex(4)}"
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".blend-")
+    return handle, Path(name)
 
 
 def _replace(part: Path, path: Path, undo: ExitStack, last: bool) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import stat
 import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -135,3 +137,18 @@ def test_a_broken_pipe_is_one_line(case):
     assert process.returncode == 2
     assert said.count("\n") == 1
     assert said.endswith("Broken pipe. Let what reads it read to the end.\n")
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_nothing(tmp_path):
+    try:
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY))
+    except OSError:
+        pytest.skip("a file system whose files have names from the start")
+    (tmp_path / "b.png").write_bytes(b"old")
+    words = (
+        "import os, pathlib, signal, sys; from blend_daemon import files; os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL);"
+        "files.write({pathlib.Path(sys.argv[1]): b'new'})"
+    )
+    assert subprocess.run([sys.executable, "-c", words, str(tmp_path / "b.png")]).returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == ["b.png"]
+    assert (tmp_path / "b.png").read_bytes() == b"old"
