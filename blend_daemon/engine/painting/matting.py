@@ -91,10 +91,10 @@ def matte(source: Tensor, sourced: Tensor, unknown: Tensor) -> Tensor | None:
     )[0]
     hard = torch.from_numpy(kept).to(part)
     depth = torch.from_numpy(ndimage.distance_transform_edt(kept) + ndimage.distance_transform_edt(~kept)).to(part)
-    # The cut runs a pixel too far out. Elsewhere the filter leaves a veil, and a hole where the object has the backdrop's colours.
+    # Elsewhere the filter leaves a veil of some per cent, and a hole where the object has the backdrop's colours.
     at_cut = (BAND + 1 - depth).clamp(0, 1)
     out = torch.zeros_like(source[0])
-    out[cut] = torch.lerp(hard, ((soft - 0.3) / 0.6).clamp(0, 1), at_cut) * torch.from_numpy(inside).to(part)
+    out[cut] = torch.lerp(hard, ((soft - 0.15) / 0.7).clamp(0, 1), at_cut) * torch.from_numpy(inside).to(part)
     return out
 
 
