@@ -86,10 +86,9 @@ def matte(source: Tensor, sourced: Tensor, unknown: Tensor) -> Tensor | None:
     kept = _object(colours, inside, exists)
     if kept is None:
         return None
-    soft = guided(
-        torch.from_numpy(kept).to(part)[None], torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1))).to(part), *GUIDE
-    )[0]
     hard = torch.from_numpy(kept).to(part)
+    guide = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1))).to(part)
+    soft = guided(hard[None], guide, *GUIDE)[0]
     depth = torch.from_numpy(ndimage.distance_transform_edt(kept) + ndimage.distance_transform_edt(~kept)).to(part)
     # Elsewhere the filter leaves a veil of some per cent, and a hole where the object has the backdrop's colours.
     at_cut = (BAND + 1 - depth).clamp(0, 1)
@@ -117,8 +116,10 @@ def _object(colours: npt.NDArray[np.float32], inside: Bools, exists: Bools) -> B
     if not within.any() or within.all():
         return None
     kept = _kept(small.tobytes(), within.tobytes(), there.tobytes(), within.shape)
-    if kept is None or np.array_equal(kept, within):
-        return None if kept is None else inside
+    if kept is None:
+        return None
+    if np.array_equal(kept, within):
+        return inside
     return inside & (cv2.resize(kept.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5)
 
 
